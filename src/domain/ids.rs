@@ -112,6 +112,8 @@ ids! {
     ScheduleId;
     /// Id of a fire: what became of one due time of a schedule.
     FireId;
+    /// Id of a lesson. The same over all its versions.
+    LessonId;
 }
 
 #[cfg(test)]

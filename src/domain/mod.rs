@@ -26,6 +26,7 @@ pub mod handover;
 pub mod ids;
 pub mod invariant;
 pub mod journal;
+pub mod knowledge;
 pub mod link;
 pub mod loops;
 pub mod moving;

@@ -19,10 +19,11 @@ use crate::domain::{
     goal::criteria::{CriterionState, TaskPurpose, Written},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, CommentId, ConcurrencyKeyId, FireId, FreezeId,
-        GoalId, Id, IdentityId, InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId,
-        PlanningRunId, PlaybookId, PolicyId, PriceId, ProjectId, QuotaWindowId, RateId,
+        GoalId, Id, IdentityId, InterventionId, KeyId, LessonId, LimitId, LinkId, LoopId, NudgeId,
+        PlanId, PlanningRunId, PlaybookId, PolicyId, PriceId, ProjectId, QuotaWindowId, RateId,
         RiskFloorId, RuleId, ScheduleId, SecretId, SessionId, TaskId, UploadId, WorkspaceId,
     },
+    knowledge::{LessonKind, LessonState, LessonVerdict, Origin as LessonOrigin, Outcome, Trust},
     loops::Pattern,
     plan::{discovered::DiscoveredPolicy, new_goal::PlannerChoice},
     planning::{RunState, Target, model::ModelApi},
@@ -83,6 +84,7 @@ uuid_columns!(
     BudgetId,
     CommentId,
     ConcurrencyKeyId,
+    LessonId,
     LimitId,
     PriceId,
     FreezeId,
@@ -151,7 +153,13 @@ text_columns!(
     PauseReason,
     Purpose,
     Reason,
-    RoutingPolicy
+    RoutingPolicy,
+    LessonKind,
+    LessonState,
+    LessonVerdict,
+    LessonOrigin,
+    Outcome,
+    Trust
 );
 
 /// The holder of an attempt, from its two columns. The schema's constraint requires exactly one of
@@ -239,4 +247,4 @@ macro_rules! uuid_arrays {
     )+};
 }
 
-uuid_arrays!(KeyId, ProjectId);
+uuid_arrays!(KeyId, LessonId, ProjectId);
