@@ -313,6 +313,46 @@ pub struct ServeConfig {
     /// The store of artifacts.
     #[command(flatten)]
     pub artifacts: ArtifactConfig,
+    /// The knowledge repository.
+    #[command(flatten)]
+    pub knowledge: KnowledgeConfig,
+}
+
+/// The knowledge repository.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Knowledge")]
+pub struct KnowledgeConfig {
+    /// Whether finished tasks are captured as lessons: on or off
+    ///
+    /// Lessons that are there stay and are still found and handed out.
+    #[arg(long, env = "MUSTER_CAPTURE", value_enum, default_value_t = Capture::On)]
+    pub capture: Capture,
+    /// Address of an OpenAI-compatible endpoint for embeddings, as https://models.example.com/v1
+    ///
+    /// Lessons are then ranked by what they are about, too. Their texts and those of searches go there. A workspace
+    /// with imported word vectors uses those. May be plain HTTP and a private address.
+    #[arg(long, env = "MUSTER_EMBEDDINGS_URL", value_name = "URL")]
+    pub embeddings_url: Option<String>,
+    /// Name of the model for embeddings at its server
+    #[arg(long, env = "MUSTER_EMBEDDINGS_MODEL", value_name = "MODEL")]
+    pub embeddings_model: Option<String>,
+    /// Key of the server of embeddings
+    ///
+    /// Prefer the file: other users of the machine can see command line arguments.
+    #[arg(long, env = "MUSTER_EMBEDDINGS_KEY", hide_env_values = true, value_name = "KEY")]
+    pub embeddings_key: Option<SecretString>,
+    /// File with the key of the server of embeddings
+    #[arg(long, env = "MUSTER_EMBEDDINGS_KEY_FILE", value_name = "FILE")]
+    pub embeddings_key_file: Option<PathBuf>,
+}
+
+/// Whether finished tasks are captured as lessons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Capture {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
 }
 
 /// The store of artifacts.

@@ -30,6 +30,7 @@ pub mod freezes;
 pub mod gates;
 pub mod goals;
 pub mod journal;
+pub mod knowledge;
 pub mod moving;
 pub mod planners;
 pub mod playbooks;
@@ -99,6 +100,10 @@ pub struct App {
     thinkers: goals::planning::Thinkers,
     planners: Option<Arc<planners::Planners>>,
     artifacts: Option<artifacts::Artifacts>,
+    captures: bool,
+    embedder: Option<Arc<dyn knowledge::meaning::Embedder>>,
+    tables: knowledge::meaning::Tables,
+    lesson_searches: Arc<knowledge::exposures::Searches>,
 }
 
 impl App {
@@ -140,6 +145,10 @@ impl App {
             thinkers: goals::planning::Thinkers::default(),
             planners: None,
             artifacts: None,
+            captures: true,
+            embedder: None,
+            tables: knowledge::meaning::Tables::default(),
+            lesson_searches: Arc::default(),
         }
     }
 
@@ -159,6 +168,12 @@ impl App {
             finishes: coalesce::Coalescer::new(limits),
             ..self
         }
+    }
+
+    /// The same app that captures finished tasks as lessons, or does not.
+    #[must_use]
+    pub fn capturing(self, captures: bool) -> Self {
+        Self { captures, ..self }
     }
 
     /// Runs background work within the app's patience.

@@ -17,6 +17,7 @@ use crate::{
         check::Checks,
         ids::WorkspaceId,
         journal::{Kind, NewRow},
+        knowledge::{bounds, uplift},
         refusal::{Code, Refusal},
         retention::RETENTION_DAYS,
         routing::policy::Policy,
@@ -68,6 +69,16 @@ pub struct Workspace {
     /// Media types of artifacts that may be uploaded. `null`: all.
     #[schema(example = json!(["text/plain", "image/*"]))]
     pub artifact_media_types: Option<Vec<String>>,
+    /// Most tokens of the lessons in a claim; 0: claims get none.
+    #[schema(example = 2000)]
+    pub lesson_tokens: i32,
+    /// Percentage of tasks whose claims get no lessons, to measure what lessons change
+    /// (`GET /v1/knowledge/uplift`).
+    #[schema(example = 10)]
+    pub lesson_control_percent: i32,
+    /// Retention of archived and superseded lessons in days since their last change. `null`: for ever.
+    #[schema(example = 365)]
+    pub lesson_retention_days: Option<i32>,
     /// Version of the settings; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When the workspace was created.
@@ -91,6 +102,9 @@ impl From<WorkspaceSettings> for Workspace {
             control_percent,
             artifact_retention_days,
             artifact_media_types,
+            lesson_tokens,
+            lesson_control_percent,
+            lesson_retention_days,
             version,
             created_at,
             updated_at,
@@ -108,6 +122,9 @@ impl From<WorkspaceSettings> for Workspace {
             control_percent,
             artifact_retention_days,
             artifact_media_types,
+            lesson_tokens,
+            lesson_control_percent,
+            lesson_retention_days,
             version,
             created_at,
             updated_at,
@@ -170,6 +187,20 @@ pub struct WorkspaceChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>, example = json!(["text/plain", "image/*"]))]
     pub artifact_media_types: Option<Option<Vec<String>>>,
+    /// Most tokens of the lessons in a claim; 0: claims get none; `null`: 2000.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 2000, minimum = 0, maximum = 32_000)]
+    pub lesson_tokens: Option<Option<i32>>,
+    /// Percentage of tasks whose claims get no lessons, to measure what lessons change; `null`: 10. A task keeps its
+    /// group for all its attempts.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 10, minimum = 0, maximum = 50)]
+    pub lesson_control_percent: Option<Option<i32>>,
+    /// Retention of archived and superseded lessons in days since their last change; `null` keeps them for ever.
+    /// Other lessons stay.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 365, minimum = 1, maximum = 36_500)]
+    pub lesson_retention_days: Option<Option<i32>>,
 }
 
 impl WorkspaceChange {
@@ -209,6 +240,15 @@ impl WorkspaceChange {
         if let Some(Some(allowed)) = &self.artifact_media_types {
             media_type::check_allowed(&mut checks, "/artifact_media_types", allowed);
         }
+        if let Some(Some(tokens)) = self.lesson_tokens {
+            checks.range("/lesson_tokens", tokens, 0..=bounds::PACK_TOKENS.cast_signed());
+        }
+        if let Some(Some(percent)) = self.lesson_control_percent {
+            checks.range("/lesson_control_percent", percent, 0..=bounds::CONTROL_PERCENT_MOST);
+        }
+        if let Some(Some(days)) = self.lesson_retention_days {
+            checks.range("/lesson_retention_days", days, RETENTION_DAYS);
+        }
         Ok(checks.finish()?)
     }
 
@@ -242,6 +282,17 @@ impl WorkspaceChange {
                 .artifact_media_types
                 .clone()
                 .unwrap_or(before.artifact_media_types),
+            lesson_tokens: self.lesson_tokens.map_or(before.lesson_tokens, |tokens| {
+                tokens.unwrap_or(bounds::CLAIM_TOKENS.cast_signed())
+            }),
+            lesson_control_percent: self
+                .lesson_control_percent
+                .map_or(before.lesson_control_percent, |percent| {
+                    percent.unwrap_or(uplift::CONTROL_PERCENT.into())
+                }),
+            lesson_retention_days: self
+                .lesson_retention_days
+                .unwrap_or(before.lesson_retention_days),
             ..before
         }
     }
@@ -350,6 +401,9 @@ async fn write(
         "control_percent": after.control_percent,
         "artifact_retention_days": after.artifact_retention_days,
         "artifact_media_types": after.artifact_media_types,
+        "lesson_tokens": after.lesson_tokens,
+        "lesson_control_percent": after.lesson_control_percent,
+        "lesson_retention_days": after.lesson_retention_days,
     });
     unit.record(NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after).data(data));
     Ok(())

@@ -22,6 +22,7 @@ mod backup;
 mod bench;
 mod database;
 mod demo;
+pub mod embeddings;
 mod failure;
 mod folders;
 mod given;
@@ -36,6 +37,7 @@ mod readiness;
 mod secrets;
 mod serve;
 pub mod sign_in;
+mod vectors;
 mod verify;
 mod workspace;
 
@@ -131,6 +133,11 @@ enum Command {
     /// In all workspaces that have a retention, beside a running service or without one; the service
     /// does the same by itself. What was deleted cannot be restored.
     Prune(prune::PruneArgs),
+    /// Word vectors, with which lessons are ranked by what they are about, too
+    Vectors {
+        #[command(subcommand)]
+        command: vectors::VectorsCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -163,6 +170,7 @@ impl Cli {
                 return exit_code(audit::verify(&self.database, &args).await, UNKNOWN);
             }
             Command::Prune(args) => prune::run(&self.database, &args).await,
+            Command::Vectors { command } => vectors::run(&self.database, command).await,
             Command::Openapi => openapi(),
         };
         exit_code(done.map(|()| true), FAILED)

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::{
     artifacts,
     database::{Database, Use},
+    embeddings,
     failure::Failure,
     goal_files, key_file, models, print,
     readiness::ServiceReadiness,
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     app::{App, access::bootstrap::Bootstrap},
     clock::Clock,
-    config::{DatabaseConfig, ServeConfig},
+    config::{Capture, DatabaseConfig, ServeConfig},
     domain::access::token::Token,
     entropy::Entropy,
     http::{
@@ -73,6 +74,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let service = async |opened: &Database, app: App| {
         let app = app.patient(config.limits().timeout).capped(config.workspace_caps());
         let app = app.with_master_keys(key_file::of_service(settings)?);
+        let app = app.capturing(config.knowledge.capture == Capture::On);
         let app = goal_files::configured(app, &config.prune)?;
         if let Some(why) = app.unreadable_secrets().await? {
             tracing::error!(why, "stored secrets cannot be read");
@@ -80,6 +82,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
         bootstrap(&app, given.as_ref()).await?;
         let app = sign_in::configured(app, &config.sign_in).await?;
         let app = models::configured(app, &config.planner)?;
+        let app = embeddings::configured(app, &config.knowledge)?;
         let app = artifacts::configured(app, settings, &config.artifacts)?;
         serve(opened, &app, listener, allowed, config.drain(), &shutdown).await
     };

@@ -52,6 +52,8 @@ words! {
         OversizedTask => "oversized_task",
         /// A schedule that paused because the key that posts its goals ended, or because they were refused.
         PausedSchedule => "paused_schedule",
+        /// A lesson with orders in it, or that agents of two owners found harmful: kept away from agents.
+        QuarantinedLesson => "quarantined_lesson",
     }
 }
 

@@ -155,6 +155,10 @@ invariants! {
         "The total of the bytes of artifacts equals the sum over them, each of which counts as at least 4 KiB.",
     JournalEndsWithHead "journal_ends_with_head"
         "The head of the chain is the last seal of the journal, and the last seals have no gaps.",
+    LessonsWritten "lessons_written"
+        "Every lesson has its versions from 1 to the newest without gaps, and one that was replaced names by what.",
+    LessonsIndexed "lessons_indexed"
+        "The index has one document per lesson, on the shelf of its project and state, with the postings of its length.",
     LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,
         "No attempt runs past its lease or hard deadline by more than one sweep.",
     PromotedInTime "promoted_in_time" within settings::SWEEP_PATIENCE,

@@ -57,6 +57,11 @@ const TAGS: &[(&str, &str)] = &[
     ("schedules", "Goals that are posted again and again."),
     ("tasks", "Units of work of a goal."),
     ("comments", "What people and agents say about a task or goal."),
+    (
+        "knowledge",
+        "Search of lessons, packs of them, tasks that are solved already, and what lessons change.",
+    ),
+    ("lessons", "Entries of the knowledge repository."),
     ("artifacts", "Files that results and evidence refer to by their SHA-256."),
     ("claims", "How an agent gets work."),
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),

@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 38] = pages![
+pub const PAGES: [(&str, &str); 39] = pages![
     "README",
     "start",
     "configuration",
@@ -49,6 +49,7 @@ pub const PAGES: [(&str, &str); 38] = pages![
     "limits-of-work",
     "routing-agents",
     "explain",
+    "knowledge",
     "budgets",
     "prices",
     "reports",

@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod identities;
 pub mod journal;
 pub mod keys;
+pub mod knowledge;
 pub mod moving;
 pub mod planners;
 pub mod planning;

@@ -1,5 +1,7 @@
 //! Projects.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -89,6 +91,22 @@ pub async fn existing(tx: &mut Tx, projects: &[ProjectId]) -> sqlx::Result<Vec<P
     )
     .fetch_all(traced!(tx, "projects.existing"))
     .await
+}
+
+/// Names of projects, by id.
+pub async fn names(
+    tx: &mut Tx,
+    projects: &[ProjectId],
+) -> sqlx::Result<HashMap<ProjectId, String>> {
+    let rows = sqlx::query!(
+        r#"select project_id as "project_id: ProjectId", name from projects
+           where workspace_id = $1 and project_id = any($2)"#,
+        tx.workspace.0,
+        &uuids(projects),
+    )
+    .fetch_all(traced!(tx, "projects.names"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.project_id, row.name)).collect())
 }
 
 /// Filter for [`list`].

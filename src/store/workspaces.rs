@@ -77,6 +77,12 @@ pub struct WorkspaceSettings {
     pub artifact_retention_days: Option<i32>,
     /// Media types of artifacts; `None`: all.
     pub artifact_media_types: Option<Vec<String>>,
+    /// Most tokens of lessons in a claim; 0: none.
+    pub lesson_tokens: i32,
+    /// Percentage of tasks whose claims get no lessons.
+    pub lesson_control_percent: i32,
+    /// Archived and superseded lessons are deleted after this many days; `None`: never.
+    pub lesson_retention_days: Option<i32>,
     /// Rises by one with every edit.
     pub version: i32,
     /// Time of its creation.
@@ -93,6 +99,7 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
                   agent_max_concurrent, max_lease_seconds, goal_retention_days,
                   journal_retention_days, routing as "routing: Policy", max_deferral_ms,
                   control_percent, artifact_retention_days, artifact_media_types,
+                  lesson_tokens, lesson_control_percent, lesson_retention_days,
                   version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,
@@ -109,6 +116,7 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
              max_lease_seconds = $5, goal_retention_days = $7, journal_retention_days = $8,
              routing = $9, max_deferral_ms = $10, control_percent = $11,
              artifact_retention_days = $12, artifact_media_types = $13,
+             lesson_tokens = $14, lesson_control_percent = $15, lesson_retention_days = $16,
              version = version + 1, updated_at = $6
          where workspace_id = $1",
         tx.workspace.0,
@@ -124,6 +132,9 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
         edited.control_percent,
         edited.artifact_retention_days,
         edited.artifact_media_types.as_deref(),
+        edited.lesson_tokens,
+        edited.lesson_control_percent,
+        edited.lesson_retention_days,
     )
     .execute(traced!(tx, "workspaces.update"))
     .await?;

@@ -25,6 +25,7 @@ mod journal;
 mod key_ends;
 mod key_scopes;
 mod keys;
+mod knowledge;
 mod limits_of_work;
 mod operate;
 mod planners;

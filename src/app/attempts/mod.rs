@@ -1,5 +1,6 @@
 //! Attempts from claim to result: everything that starts, renews, parks and ends them.
 
+pub mod answered;
 pub mod authorize;
 pub mod claim;
 pub mod discovered;

@@ -28,8 +28,8 @@ use crate::{
     },
     store::attention::{
         AbleAgent, AwaitedModel, Blocker, ExhaustedLimit, FailedGoal, FailedTask, FreezeWaits,
-        KeptTasks, Oversized, PausedSchedule, PendingApproval, Quarantined, ReleasedAgain,
-        RestingGoal, ShortSet, UnplannedGoal, UnverifiedGoal,
+        KeptTasks, Oversized, PausedSchedule, PendingApproval, Quarantined, QuarantinedLesson,
+        ReleasedAgain, RestingGoal, ShortSet, UnplannedGoal, UnverifiedGoal,
     },
 };
 
@@ -608,6 +608,23 @@ pub(in crate::app) fn unplanned(row: UnplannedGoal, now: DateTime<Utc>) -> Atten
         goal_id: Some(goal_id),
         action: post(format!("/v1/goals/{goal_id}/plan"), json!({"planners": again}), what),
         ..blank(AttentionKind::UnplannedGoal, goal_id.0, since, stalled_risk(deadline, now))
+    }
+}
+
+/// The item of a lesson that is kept away from agents.
+pub(in crate::app) fn quarantined_lesson(row: QuarantinedLesson) -> AttentionItem {
+    let QuarantinedLesson { lesson_id, reason, agent_id, since } = row;
+    let reason = reason.unwrap_or_else(|| "no reason was recorded".to_owned());
+    let what = format!(
+        "Puts the lesson away. Read it first: `GET /v1/lessons/{lesson_id}`. If it is harmless, \
+         `POST /v1/lessons/{lesson_id}/restore` gives it back to agents."
+    );
+    AttentionItem {
+        title: "A lesson is quarantined".to_owned(),
+        detail: format!("No agent gets it: {reason}."),
+        agent_id,
+        action: post(format!("/v1/lessons/{lesson_id}/archive"), json!({}), what),
+        ..blank(AttentionKind::QuarantinedLesson, lesson_id.0, since, QUARANTINE_RISK)
     }
 }
 

@@ -146,6 +146,8 @@ impl Look<'_> {
             let paused = rows::paused_schedules(self.tx).await?;
             found.extend(paused.into_iter().map(items::paused_schedule));
         }
+        let lessons = rows::quarantined_lessons(self.tx, scope).await?;
+        found.extend(lessons.into_iter().map(items::quarantined_lesson));
         found.extend(self.unsealed().await?);
         Ok(found)
     }
@@ -261,6 +263,7 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::UnplannedGoal => &mut counts.unplanned_goal,
             AttentionKind::OversizedTask => &mut counts.oversized_task,
             AttentionKind::PausedSchedule => &mut counts.paused_schedule,
+            AttentionKind::QuarantinedLesson => &mut counts.quarantined_lesson,
         };
         *place = (*place + 1).min(COUNTED);
     }

@@ -40,7 +40,7 @@ pub struct AttentionAction {
 /// Something that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionItem {
-    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, a schedule, the workspace, or the agent
+    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, a schedule, a lesson, the workspace, or the agent
     /// for which tasks are kept; for a set of capabilities or a model an id derived from it. Unique together with
     /// `kind`, and stable while the item exists.
     pub id: Uuid,
@@ -132,6 +132,9 @@ pub struct AttentionCounts {
     /// Number of schedules that paused by themselves. Always 0 with a goal or project.
     #[serde(default)]
     pub paused_schedule: i64,
+    /// Number of quarantined lessons. Always 0 with a goal.
+    #[serde(default)]
+    pub quarantined_lesson: i64,
 }
 
 /// Filter of the attention list.

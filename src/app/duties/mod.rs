@@ -5,10 +5,14 @@
 //! locks. So two processes may run the same duty at once, a killed duty has completed whole units
 //! only, and a failure in one goal does not delay the others. It returns a [`Report`].
 
+mod capture_lessons;
+mod count_verdicts;
+mod embed_lessons;
 mod end_offers;
 mod expire;
 mod expire_approvals;
 mod fire_schedules;
+mod forget_trials;
 mod fund;
 mod intervene;
 mod keep_progress;
@@ -25,6 +29,7 @@ mod prune_assignments;
 mod prune_concurrency_keys;
 mod prune_goals;
 mod prune_journal;
+mod prune_lessons;
 mod prune_records;
 mod rank_again;
 pub mod record;
@@ -52,6 +57,7 @@ pub const DUTIES: &[Duty] = &[
     rank_again::DUTY,
     end_offers::DUTY,
     spread_comments::DUTY,
+    count_verdicts::DUTY,
     price::DUTY,
     price::LATE,
     fund::DUTY,
@@ -60,9 +66,13 @@ pub const DUTIES: &[Duty] = &[
     learn_usual_spend::DUTY,
     learn_routes::DUTY,
     keep_progress::DUTY,
+    capture_lessons::DUTY,
+    embed_lessons::DUTY,
     sweep_replays::DUTY,
     prune_assignments::DUTY,
     prune_records::DUTY,
+    prune_lessons::DUTY,
+    forget_trials::DUTY,
     prune_concurrency_keys::DUTY,
     sweep_artifacts::DUTY,
     prune_goals::DUTY,
@@ -72,7 +82,14 @@ pub const DUTIES: &[Duty] = &[
 ];
 
 /// Duties whose changes only follow from those of others: seals, and what is learnt or computed from work.
-pub const FOLLOWING: &[&str] = &["seal", "learn_usual_spend", "learn_routes", "keep_progress"];
+pub const FOLLOWING: &[&str] = &[
+    "seal",
+    "learn_usual_spend",
+    "learn_routes",
+    "keep_progress",
+    "capture_lessons",
+    "embed_lessons",
+];
 
 /// Background work of the supervisor.
 #[derive(Debug, Clone, Copy)]

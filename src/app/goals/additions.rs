@@ -21,6 +21,7 @@ use crate::{
         budgets::{allocations, create},
         caller::{Caller as _, ProjectSubmitterCaller},
         caps,
+        knowledge::answers::SolvedTasks,
         tasks::{
             create::{InsertPoint, Made, create_tasks},
             dedup::{self, Held},
@@ -63,12 +64,15 @@ pub struct NewTasks {
 }
 
 /// The tasks that were added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AddedTasks {
     /// Id of the goal.
     pub goal_id: GoalId,
     /// The tasks, in the order of the request.
     pub tasks: Vec<AddedTask>,
+    /// Those that finished tasks may have answered already: by their titles. Empty in replays.
+    #[serde(default)]
+    pub solved: SolvedTasks,
 }
 
 /// A task that was added.
@@ -104,16 +108,23 @@ impl App {
     ) -> Result<Outcome<AddedTasks>> {
         let principal = caller.principal();
         self.see_goal(principal, goal).await?;
-        self.create(principal, request, Hold::Share, async |unit| {
-            let facts = lock_goal(unit, goal).await?;
-            posted::check(unit, principal, goal, "adds tasks only to").await?;
-            may_grow(&facts)?;
-            planned::check(unit, principal, &facts).await?;
-            let addition =
-                Addition { tasks: &new.tasks, at: "/tasks", risk: None, discovered_from: None };
-            add(unit, &facts, addition).await
-        })
-        .await
+        let added = self
+            .create(principal, request, Hold::Share, async |unit| {
+                let facts = lock_goal(unit, goal).await?;
+                posted::check(unit, principal, goal, "adds tasks only to").await?;
+                may_grow(&facts)?;
+                planned::check(unit, principal, &facts).await?;
+                let addition =
+                    Addition { tasks: &new.tasks, at: "/tasks", risk: None, discovered_from: None };
+                add(unit, &facts, addition).await
+            })
+            .await?;
+        if added.replayed {
+            return Ok(added);
+        }
+        // After the commit: nobody waits for a search.
+        let solved = self.solved_tasks(principal, &new.tasks).await;
+        Ok(added.map(|added| AddedTasks { solved, ..added }))
     }
 }
 
@@ -266,7 +277,7 @@ fn answered(goal_id: GoalId, asked: &[TaskSpec], held: &[Held], made: Vec<Made>)
         };
         Some(AddedTask { r#ref: task.r#ref.clone(), task_id, state, deduplicated })
     });
-    AddedTasks { goal_id, tasks: tasks.collect() }
+    AddedTasks { goal_id, tasks: tasks.collect(), solved: SolvedTasks::default() }
 }
 
 /// The existing tasks that new ones name. Names by id are replaced by refs.

@@ -40,6 +40,7 @@ use super::{
         Caller as _, Principal, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller,
     },
     caps,
+    knowledge::answers::SolvedTasks,
     playbooks::shelf,
     projects,
     tasks::{
@@ -107,6 +108,8 @@ pub struct PlanPreview {
     pub findings: Vec<Finding>,
     /// What the plan is expected to use, how long it takes and what holds it up.
     pub numbers: PlanNumbers,
+    /// Tasks that finished ones may have answered already: by their titles.
+    pub solved: SolvedTasks,
 }
 
 impl PlanPreview {
@@ -124,6 +127,7 @@ impl PlanPreview {
             playbook,
             findings,
             numbers,
+            solved: SolvedTasks::default(),
         }
     }
 }
@@ -152,7 +156,13 @@ impl App {
         let ground = ground::of_new(&mut tx, &principal.scope, new, &draft).await?;
         drop(tx);
         let judgement = ground::judge(&draft.tasks, &ground);
-        Ok(PlanPreview::of(draft, judgement))
+        Ok(self.with_solved(principal, PlanPreview::of(draft, judgement)).await)
+    }
+
+    /// A preview with the finished tasks that may have answered those of the plan.
+    async fn with_solved(&self, principal: &Principal, preview: PlanPreview) -> PlanPreview {
+        let solved = self.solved_tasks(principal, &preview.tasks).await;
+        PlanPreview { solved, ..preview }
     }
 
     /// Posts a goal and plans it. If its planner needs somebody, the goal is `planning`, and the answer waits up to
@@ -179,11 +189,20 @@ impl App {
                 post(unit, poster, new).await
             })
             .await?;
-        if posted.value.goal.state != GoalState::Planning || wait.is_zero() {
+        let posted = match posted.value.goal.state == GoalState::Planning && !wait.is_zero() {
+            false => posted,
+            true => {
+                let goal = posted.value.goal.id;
+                let planned = self.wait_planned(caller.principal(), goal, wait).await?;
+                posted.map(|posted| PostedGoal { deduplicated: posted.deduplicated, ..planned })
+            }
+        };
+        if posted.replayed || posted.value.deduplicated {
             return Ok(posted);
         }
-        let planned = self.wait_planned(caller.principal(), posted.value.goal.id, wait).await?;
-        Ok(posted.map(|posted| PostedGoal { deduplicated: posted.deduplicated, ..planned }))
+        // After the commit: nobody waits for a search.
+        let solved = self.solved_in_goal(caller.principal(), posted.value.goal.id).await;
+        Ok(posted.map(|posted| PostedGoal { solved, ..posted }))
     }
 
     /// Waits until the planning of a goal has ended or needs a person; reads the goal as it is then.
@@ -473,7 +492,14 @@ impl PlanSaid {
 
     fn about(self, goal: Goal) -> PostedGoal {
         let Self { notes, findings, numbers } = self;
-        PostedGoal { goal, notes, findings, numbers, deduplicated: false }
+        PostedGoal {
+            goal,
+            notes,
+            findings,
+            numbers,
+            deduplicated: false,
+            solved: SolvedTasks::default(),
+        }
     }
 }
 

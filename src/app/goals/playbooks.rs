@@ -103,7 +103,9 @@ impl App {
             shelf,
             ..PlanSource::default()
         };
-        preview(&mut tx, caller, &source).await
+        let preview = preview(&mut tx, caller, &source).await?;
+        drop(tx);
+        Ok(self.with_solved(caller.principal(), preview).await)
     }
 
     /// The plan that a goal with this playbook would get, if it were stored. Writes nothing.
@@ -141,7 +143,8 @@ impl App {
         };
         let mut preview = preview(&mut tx, caller, &source).await?;
         preview.playbook = None;
-        Ok(preview)
+        drop(tx);
+        Ok(self.with_solved(caller.principal(), preview).await)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         planning::{
             dialogue::{Dialogue, GaveUp, GaveUpBecause, Reading, Round, Step},
             model::{ModelAnswer, ModelSettings},
-            prompt::{self, LessonText, Material},
+            prompt::{self, Material},
         },
         spend::Amounts,
     },
@@ -44,8 +44,8 @@ pub(in crate::app) struct Question<'a> {
     pub draft: &'a [TaskSpec],
     /// The other tasks of a goal that is planned anew, as JSON.
     pub standing: Option<&'a str>,
-    /// Relevant lessons.
-    pub lessons: &'a [LessonText],
+    /// Relevant lessons as quoted reference.
+    pub lessons: Option<&'a str>,
 }
 
 /// What a model said, for the record: kept with the plan, and with the goal if there is none.

@@ -11,6 +11,7 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ProjectReaderCaller},
+        knowledge::answers::SolvedTasks,
     },
     domain::{
         access::person::Person,
@@ -59,6 +60,9 @@ pub struct PostedGoal {
     /// Whether it was there already: it holds the dedup key of the request, and nothing was created.
     #[serde(default)]
     pub deduplicated: bool,
+    /// Tasks of its plan that finished ones may have answered already: by their titles. Empty in replays.
+    #[serde(default)]
+    pub solved: SolvedTasks,
 }
 
 /// A condition of success of a goal as a whole.

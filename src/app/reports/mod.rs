@@ -12,6 +12,8 @@ pub mod agents;
 pub mod bottlenecks;
 pub mod views;
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
@@ -20,8 +22,10 @@ use super::{
     caller::{Caller as _, ReportCaller},
     error::corrupt,
     goals,
+    knowledge::{answers, sight::Sight},
 };
 use crate::{
+    clock::Stopwatch,
     domain::{
         budget::{Window, shown::BudgetLimit},
         check::Checks,
@@ -29,7 +33,7 @@ use crate::{
         refusal::Refusal,
         report::{
             self, EXPORT_ROWS_MAX, GroupBy, Place, ROWS_MAX,
-            estimate::{Standing, TaskFacts, at_completion},
+            estimate::{Standing, TaskFacts, at_completion, mean_of},
             forecast::{Course, HOURS, LOOK_BACK},
         },
         span::{FROM_TO, Span},
@@ -44,10 +48,16 @@ use crate::{
 };
 
 pub use crate::store::reports::DaySpend;
-pub use views::{BudgetForecast, GoalEstimate, LimitForecast, SpendRow, SpendTotal};
+pub use views::{
+    BudgetForecast, GoalEstimate, LimitForecast, NearestEstimate, SpendRow, SpendTotal,
+};
 
 /// Maximum number of reports in a process at a time.
 pub(super) const AT_ONCE: usize = 2;
+/// Most open tasks of a goal for which done tasks like them are looked for.
+const NEAREST_FOR: usize = 50;
+/// Time after which no further one is looked for.
+const NEAREST_WITHIN: Duration = Duration::from_millis(500);
 
 /// Filter and grouping of a spend report.
 #[derive(Debug, Clone)]
@@ -209,11 +219,51 @@ impl App {
         let mut spent = goals::views::read(&mut tx, goal).await?.spend;
         let rows = store::reports::forecasts::tasks_of(&mut tx, goal).await?;
         tx.rollback().await?;
+        let nearest = self.nearest_of(caller.principal().workspace, goal, &rows).await?;
         for row in &rows {
             measure(&mut spent, row.attempts, row.wall_ms);
         }
-        let tasks: Vec<TaskFacts> = rows.into_iter().map(facts).collect();
-        Ok(GoalEstimate::new(goal, at_completion(&spent, &tasks)))
+        let mean = |task: TaskId| nearest.iter().find(|one| one.task_id == task);
+        let mean = |task| mean(task).map(|one| one.mean.clone()).unwrap_or_default();
+        let tasks: Vec<TaskFacts> = rows
+            .into_iter()
+            .map(|row| TaskFacts { nearest: mean(row.task_id), ..facts(row) })
+            .collect();
+        Ok(GoalEstimate::new(goal, at_completion(&spent, &tasks), nearest))
+    }
+
+    /// What done tasks used that are like the open ones without an estimate. Nothing is searched in a workspace without
+    /// lessons.
+    async fn nearest_of(
+        &self,
+        workspace: WorkspaceId,
+        goal: GoalId,
+        rows: &[TaskSpend],
+    ) -> Result<Vec<NearestEstimate>> {
+        let mut found = Vec::new();
+        let open = rows.iter().filter(|row| !row.container && !row.state.is_terminal());
+        let open = open.filter(|row| row.estimate.as_ref().is_none_or(|own| own.0.is_empty()));
+        let open: Vec<&TaskSpend> = open.take(NEAREST_FOR).collect();
+        if open.is_empty() || self.lesson_offer(workspace).await?.is_none() {
+            return Ok(found);
+        }
+        let watch = Stopwatch::start();
+        let mut tx = self.reader(workspace).await?;
+        let project = store::goals::project_of(&mut tx, goal).await?.flatten();
+        let sight = Sight::of_task(project);
+        for row in open {
+            if watch.elapsed() >= NEAREST_WITHIN {
+                break;
+            }
+            let (title, except) = (row.title.as_str(), Some(row.task_id));
+            let near = answers::nearest(&mut tx, &sight, title, except, answers::WITH_TASK).await?;
+            let near = near.iter().filter_map(|one| Some((one.task_id, one.used.as_ref()?)));
+            let (from, used): (Vec<TaskId>, Vec<&Amounts>) = near.unzip();
+            if !from.is_empty() {
+                found.push(NearestEstimate { task_id: row.task_id, from, mean: mean_of(&used) });
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -272,7 +322,17 @@ fn measure(amounts: &mut Amounts, attempts: i64, wall_ms: i64) {
 }
 
 fn facts(row: TaskSpend) -> TaskFacts {
-    let TaskSpend { state, container, estimate, usual, used, attempts, wall_ms } = row;
+    let TaskSpend {
+        task_id: _,
+        title: _,
+        state,
+        container,
+        estimate,
+        usual,
+        used,
+        attempts,
+        wall_ms,
+    } = row;
     let standing = match state {
         TaskState::Failed | TaskState::Cancelled => Standing::Silent,
         TaskState::Done => {
@@ -296,5 +356,11 @@ fn facts(row: TaskSpend) -> TaskFacts {
     };
     let mut used = used.0;
     measure(&mut used, attempts, wall_ms);
-    TaskFacts { standing, estimates: estimate.unwrap_or_default().0, usual: usual.0, used }
+    TaskFacts {
+        standing,
+        estimates: estimate.unwrap_or_default().0,
+        nearest: Amounts::new(),
+        usual: usual.0,
+        used,
+    }
 }

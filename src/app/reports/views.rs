@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         budget::{BudgetNode, Period},
-        ids::{BudgetId, GoalId, LimitId},
+        ids::{BudgetId, GoalId, LimitId, TaskId},
         report::{
             GroupBy,
             estimate::{Completion, UnitEstimate},
@@ -116,6 +116,23 @@ pub struct GoalEstimate {
     /// One estimate for each unit with actual or expected usage, including `wall_ms` and
     /// `attempts`.
     pub units: Vec<UnitEstimate>,
+    /// Open tasks without an estimate of their own that are expected to use what done tasks with similar titles
+    /// did, in the order of the plan; the first 50 are looked for, as far as time allows.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub nearest: Vec<NearestEstimate>,
+}
+
+/// The done tasks by which an open one is estimated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NearestEstimate {
+    /// The open task.
+    pub task_id: TaskId,
+    /// The done tasks whose titles are most like its own, at most 3.
+    pub from: Vec<TaskId>,
+    /// The mean of what they used, by unit.
+    #[schema(example = json!({"usd_micros": 250_000}))]
+    pub mean: Amounts,
 }
 
 pub(in crate::app) fn row(group_by: GroupBy, group: SpendGroup) -> SpendRow {
@@ -138,8 +155,12 @@ impl From<SpendSum> for SpendTotal {
 }
 
 impl GoalEstimate {
-    pub(in crate::app) fn new(goal_id: GoalId, completion: Completion) -> Self {
+    pub(in crate::app) fn new(
+        goal_id: GoalId,
+        completion: Completion,
+        nearest: Vec<NearestEstimate>,
+    ) -> Self {
         let Completion { tasks_done, tasks_open, units } = completion;
-        Self { goal_id, tasks_done, tasks_open, units }
+        Self { goal_id, tasks_done, tasks_open, units, nearest }
     }
 }

@@ -186,6 +186,15 @@ impl App {
                     | Kind::QuotaWindowDeleted
             )
         };
+        if rows.iter().any(|row| row.kind == Kind::WorkspaceUpdated) {
+            self.lesson_searches.forget(workspace);
+        }
+        let teaches = |kind| {
+            matches!(kind, Kind::LessonCreated | Kind::LessonActivated | Kind::LessonsImported)
+        };
+        if rows.iter().any(|row| teaches(row.kind)) {
+            self.lesson_searches.notice(workspace);
+        }
         if rows.iter().any(|row| offers(row.kind)) {
             self.wake.ready(workspace);
         } else if !rows.is_empty() {

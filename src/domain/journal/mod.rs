@@ -321,6 +321,30 @@ words! {
         SecretDeleted => "secret.deleted",
         /// Secrets were encrypted anew under another master key: `data` has their number. Not public.
         SecretsRotated => "secrets.rotated",
+        /// A person or script wrote a lesson.
+        LessonCreated => "lesson.created",
+        /// A lesson has a new version, or another project.
+        LessonUpdated => "lesson.updated",
+        /// A person confirmed a lesson.
+        LessonConfirmed => "lesson.confirmed",
+        /// A lesson became active: its source was verified, agents of two owners found it helpful, or a person released it.
+        LessonActivated => "lesson.activated",
+        /// A lesson is kept away from agents: `data` has the reason.
+        LessonQuarantined => "lesson.quarantined",
+        /// A person put a lesson away.
+        LessonArchived => "lesson.archived",
+        /// Another lesson replaced it.
+        LessonSuperseded => "lesson.superseded",
+        /// Two lessons contradict each other.
+        LessonLinked => "lesson.linked",
+        /// Lessons were imported: `data` has their number.
+        LessonsImported => "lessons.imported",
+        /// The workspace has word vectors.
+        VectorsImported => "vectors.imported",
+        /// The word vectors of the workspace were removed.
+        VectorsRemoved => "vectors.removed",
+        /// A task was closed with the result of an earlier one.
+        TaskAnswered => "task.answered",
         /// The data of rows was erased: `data.numbers` lists them. Not public.
         JournalErased => "journal.erased",
         /// The oldest rows were removed: `data` has the last number and its chain hash. Not public.

@@ -3,7 +3,7 @@
 //! The text is `prompt.md` beside this file. [`VERSION`] and the digest of the text name it: they are stored
 //! with what the model said, and a test holds that another text has another version.
 //!
-//! **Data stays data.** The brief, the draft and each lesson are between two marked lines. The mark has a part
+//! **Data stays data.** The brief, the draft and the lessons are between two marked lines. The mark has a part
 //! of the digest of what it surrounds, and is changed until it is not in there, so no text can close its own
 //! fence. Control characters are dropped. Names are one short line. Placeholders are replaced in one pass, so a
 //! brief that has one stays as it is. Every part has a largest size; what is cut says so.
@@ -33,10 +33,8 @@ const BRIEF: usize = 96 * 1024;
 const DRAFT: usize = 32 * 1024;
 /// Most capabilities in a prompt.
 pub const CAPABILITIES: usize = 100;
-/// Most lessons in a prompt.
-pub const LESSONS: usize = 20;
-/// Largest lesson in a prompt, in bytes.
-const LESSON: usize = 2 * 1024;
+/// Largest pack of lessons in a prompt, in bytes. The workspace bounds its tokens.
+const LESSONS: usize = 128 * 1024;
 /// Most units of a budget, or of a usual cost.
 const UNITS: usize = 20;
 /// Longest name, in characters.
@@ -59,13 +57,6 @@ pub struct CapabilityRecord {
     pub usual: Amounts,
 }
 
-/// What was learned, for the prompt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LessonText {
-    /// The lesson.
-    pub text: String,
-}
-
 /// What a prompt is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
@@ -81,8 +72,8 @@ pub struct Material<'a> {
     pub deadline: Option<DateTime<Utc>>,
     /// The present time.
     pub now: DateTime<Utc>,
-    /// Relevant lessons; at most [`LESSONS`] are used.
-    pub lessons: &'a [LessonText],
+    /// Relevant lessons as quoted reference.
+    pub lessons: Option<&'a str>,
     /// The plan that the planner `outline` finds in the brief, as JSON.
     pub draft: Option<&'a str>,
     /// The other tasks of a goal that is worked on and planned anew, as JSON; then `draft` has the open ones of its
@@ -228,12 +219,8 @@ fn limits(material: &Material<'_>) -> String {
     format!("{budget}\n{deadline}")
 }
 
-fn lessons(lessons: &[LessonText]) -> String {
-    if lessons.is_empty() {
-        return "None.".into();
-    }
-    let shown = lessons.iter().take(LESSONS);
-    shown.map(|lesson| fenced("LESSON", &lesson.text, LESSON)).collect::<Vec<_>>().join("\n")
+fn lessons(lessons: Option<&str>) -> String {
+    lessons.map_or_else(|| "None.".into(), |lessons| fenced("LESSONS", lessons, LESSONS))
 }
 
 fn draft(draft: Option<&str>, standing: Option<&str>) -> String {
@@ -274,7 +261,7 @@ mod tests {
             budget_left: None,
             deadline: None,
             now: DateTime::UNIX_EPOCH,
-            lessons: &[],
+            lessons: None,
             draft: None,
             standing: None,
             schema,
@@ -303,12 +290,11 @@ mod tests {
             usual: [("usd_micros".to_owned(), 5)].into(),
         };
         let left = [("usd_micros".to_owned(), 100)].into();
-        let lessons = [LessonText { text: "Run the tests".into() }];
         let material = Material {
             capabilities: &[record],
             budget_left: Some(&left),
             deadline: Some(DateTime::UNIX_EPOCH),
-            lessons: &lessons,
+            lessons: Some("> Run the tests"),
             draft: Some("[]"),
             ..material("Write {{draft}} it", &schema)
         };
@@ -349,15 +335,14 @@ mod tests {
         }
 
         #[test]
-        fn a_prompt_is_bounded(size in 0..400_000usize, names in 0..300usize, lessons in 0..50usize) {
+        fn a_prompt_is_bounded(size in 0..400_000usize, names in 0..300usize) {
             let schema = json!({});
             let brief = "é".repeat(size / 2);
             let records = vec![CapabilityRecord { name: "x".repeat(500), ..Default::default() }; names];
-            let lessons = vec![LessonText { text: brief.clone() }; lessons];
             let material = Material {
-                capabilities: &records, lessons: &lessons, draft: Some(&brief), standing: Some(&brief), ..material(&brief, &schema)
+                capabilities: &records, lessons: Some(&brief), draft: Some(&brief), standing: Some(&brief), ..material(&brief, &schema)
             };
-            let most = BRIEF + DRAFT + settings::PLAN_DRAFT_BYTES + LESSONS * (LESSON + 200) + CAPABILITIES * 300 + 4_000;
+            let most = BRIEF + DRAFT + settings::PLAN_DRAFT_BYTES + LESSONS + CAPABILITIES * 300 + 4_000;
             prop_assert!(write(&material).question.len() <= most);
         }
     }

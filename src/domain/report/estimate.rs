@@ -2,8 +2,8 @@
 //!
 //! Spend so far counts as it is. Each open task adds its expected spend minus its spend so far,
 //! never less than zero: a task over its estimate adds nothing. The expected spend of a task is its
-//! own estimate, else the 90th percentile of tasks with the same capabilities, else the mean of the
-//! goal's done tasks. A task with none of these adds zero and is counted as `unknown`, so that the
+//! own estimate, else the mean of the done tasks whose titles are most like its own, else the 90th percentile of
+//! tasks with the same capabilities, else the mean of the goal's done tasks. A task with none of these adds zero and is counted as `unknown`, so that the
 //! reader sees the gap.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,8 @@ pub struct TaskFacts {
     pub standing: Standing,
     /// The task's own estimates.
     pub estimates: Estimates,
+    /// Mean of the done tasks whose titles are most like its own, by unit.
+    pub nearest: Amounts,
     /// 90th percentile of tasks with the same capabilities, by unit.
     pub usual: Amounts,
     /// Spend so far, by unit.
@@ -62,6 +64,10 @@ pub struct EstimateBasis {
     /// Open tasks with an estimate of their own in this unit.
     #[schema(example = 3, minimum = 0)]
     pub from_estimate: i64,
+    /// Open tasks expected at the mean of done tasks with similar titles: `nearest` names them.
+    #[serde(default)]
+    #[schema(required = true, example = 2, minimum = 0)]
+    pub from_nearest: i64,
     /// Open tasks expected at the 90th percentile of tasks with the same capabilities.
     #[schema(example = 1, minimum = 0)]
     pub from_usual: i64,
@@ -93,7 +99,8 @@ pub fn at_completion(spent: &Amounts, tasks: &[TaskFacts]) -> Completion {
     let means = means(&done);
     let mut units: BTreeSet<&str> = spent.keys().chain(means.keys()).map(String::as_str).collect();
     for task in &open {
-        units.extend(task.estimates.keys().chain(task.usual.keys()).map(String::as_str));
+        let known = task.estimates.keys().chain(task.nearest.keys()).chain(task.usual.keys());
+        units.extend(known.map(String::as_str));
     }
     let line = |unit: &str| {
         let spent = spent.get(unit).copied().unwrap_or_default();
@@ -112,11 +119,17 @@ fn count(tasks: usize) -> i64 {
 
 /// Mean spend of the done tasks, rounded up so that the estimate is not too low.
 fn means(done: &[&TaskFacts]) -> Amounts {
+    mean_of(&done.iter().map(|task| &task.used).collect::<Vec<_>>())
+}
+
+/// The mean of the spend of some tasks by unit, rounded up.
+#[must_use]
+pub fn mean_of(used: &[&Amounts]) -> Amounts {
     let mut sums = BTreeMap::<&str, i128>::new();
-    for (unit, amount) in done.iter().flat_map(|task| &task.used) {
+    for (unit, amount) in used.iter().flat_map(|used| used.iter()) {
         *sums.entry(unit).or_default() += i128::from(*amount);
     }
-    let tasks = i128::from(count(done.len()).max(1));
+    let tasks = i128::from(count(used.len()).max(1));
     let mean = |sum: i128| clamp((sum.max(0) + tasks - 1) / tasks);
     sums.into_iter().map(|(unit, sum)| (unit.to_owned(), mean(sum))).collect()
 }
@@ -126,11 +139,13 @@ fn estimate(unit: &str, spent: i64, open: &[&TaskFacts], mean: Option<i64>) -> U
     let mut rest = 0_i128;
     for task in open {
         let own = task.estimates.get(unit).map(|estimate| estimate.range().want);
-        let (expected, source) = match (own, task.usual.get(unit), mean) {
-            (Some(want), _, _) => (want, &mut basis.from_estimate),
-            (None, Some(p90), _) => (*p90, &mut basis.from_usual),
-            (None, None, Some(mean)) => (mean, &mut basis.from_mean),
-            (None, None, None) => (0, &mut basis.unknown),
+        let (nearest, usual) = (task.nearest.get(unit), task.usual.get(unit));
+        let (expected, source) = match (own, nearest, usual, mean) {
+            (Some(want), _, _, _) => (want, &mut basis.from_estimate),
+            (None, Some(nearest), _, _) => (*nearest, &mut basis.from_nearest),
+            (None, None, Some(p90), _) => (*p90, &mut basis.from_usual),
+            (None, None, None, Some(mean)) => (mean, &mut basis.from_mean),
+            (None, None, None, None) => (0, &mut basis.unknown),
         };
         *source += 1;
         let used = task.used.get(unit).copied().unwrap_or_default();
@@ -162,6 +177,7 @@ mod tests {
         TaskFacts {
             standing,
             estimates: estimates.iter().map(exact).collect(),
+            nearest: Amounts::new(),
             usual: Amounts::new(),
             used: amounts(used),
         }
@@ -195,12 +211,34 @@ mod tests {
             spent: 159,
             expected_rest: 15 + 30 + 60,
             at_completion: 159 + 105,
-            basis: EstimateBasis { from_estimate: 2, from_usual: 1, from_mean: 1, unknown: 0 },
+            basis: EstimateBasis {
+                from_estimate: 2,
+                from_usual: 1,
+                from_mean: 1,
+                ..EstimateBasis::default()
+            },
         };
         assert_eq!(found.units[0], want);
         // Of the two that are done one used a `y`: each of the four may.
         let basis = EstimateBasis { from_mean: 4, ..EstimateBasis::default() };
         assert_eq!((found.units[1].expected_rest, found.units[1].basis), (4, basis));
+    }
+
+    #[test]
+    fn a_task_costs_what_tasks_like_it_did() {
+        let used = [amounts(&[("x", 30)]), amounts(&[("x", 41), ("y", 3)])];
+        let nearest = mean_of(&used.iter().collect::<Vec<_>>());
+        assert_eq!(nearest, amounts(&[("x", 36), ("y", 2)]));
+        let usual = amounts(&[("x", 500)]);
+        let like = TaskFacts { nearest, usual, ..task(Standing::Open, &[("y", 9)], &[]) };
+        let found = at_completion(&Amounts::new(), &[like]);
+        let [x, y] = found.units.as_slice() else { panic!("{found:?}") };
+        assert_eq!((x.expected_rest, x.basis.from_nearest), (36, 1));
+        assert_eq!(
+            (y.expected_rest, y.basis.from_estimate),
+            (9, 1),
+            "its own estimate comes first"
+        );
     }
 
     #[test]
@@ -220,10 +258,11 @@ mod tests {
         let standing =
             prop_oneof![Just(Standing::Open), Just(Standing::Done), Just(Standing::Silent)];
         let amounts = || proptest::collection::btree_map("[xyz]", any::<i64>(), 0..3);
-        let parts = (standing, amounts(), amounts(), amounts());
-        parts.prop_map(|(standing, estimates, usual, used)| TaskFacts {
+        let parts = (standing, amounts(), amounts(), amounts(), amounts());
+        parts.prop_map(|(standing, estimates, nearest, usual, used)| TaskFacts {
             standing,
             estimates: estimates.into_iter().map(|(k, v)| (k, Estimate::Exact(v))).collect(),
+            nearest,
             usual,
             used,
         })
@@ -242,8 +281,9 @@ mod tests {
                 prop_assert!(unit.expected_rest >= 0);
                 prop_assert!(unit.at_completion >= unit.spent);
                 prop_assert_eq!(unit.spent, spent.get(&unit.unit).copied().unwrap_or_default());
-                let EstimateBasis { from_estimate, from_usual, from_mean, unknown } = unit.basis;
-                prop_assert_eq!(from_estimate + from_usual + from_mean + unknown, found.tasks_open);
+                let EstimateBasis { from_estimate, from_nearest, from_usual, from_mean, unknown } = unit.basis;
+                let all = from_estimate + from_nearest + from_usual + from_mean + unknown;
+                prop_assert_eq!(all, found.tasks_open);
             }
             prop_assert!(spent.keys().all(|unit| found.units.iter().any(|u| &u.unit == unit)));
         }

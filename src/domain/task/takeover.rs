@@ -103,6 +103,37 @@ pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
     }
 }
 
+/// Whether an operator may close a task with the result of an earlier one, and the first effect. Nobody must work on it.
+/// Neither a backoff nor a start time prevents it, nor a pending approval of anything but its result or plan: that is
+/// withdrawn.
+///
+/// # Errors
+/// `task_ended`; `wrong_state` while an attempt runs, and while the task waits for its needs, for a decision about its
+/// result, or for its subtasks.
+pub fn take_answer(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
+    admit(task)?;
+    let first = |detail: &str| Err(Refusal::new(Code::WrongState, detail));
+    match task.state {
+        TaskState::Running => first(
+            "an attempt is running: its holder can accept the answer, or take the task over and complete it",
+        ),
+        TaskState::Ready => Ok(Taking::Nothing),
+        TaskState::Waiting if waits.needs_unmet > 0 => {
+            first("the task waits for other tasks that it needs")
+        }
+        TaskState::Waiting => Ok(Taking::Offer),
+        TaskState::Reviewing => first("the result of the task waits for a decision; decide first"),
+        TaskState::Parked if task.children_open > 0 => {
+            first("the task waits for its subtasks; wait for them or cancel them")
+        }
+        TaskState::Parked => Ok(match waits.pending {
+            Some(_) => Taking::Withdraw,
+            None => Taking::Offer,
+        }),
+        TaskState::Done | TaskState::Failed | TaskState::Cancelled => Err(ended(task)),
+    }
+}
+
 fn admit(task: &TaskFacts) -> Result<(), Refusal> {
     if task.state.is_terminal() {
         return Err(ended(task));
@@ -180,6 +211,9 @@ mod tests {
             let runs = !closed && state == TaskState::Running;
             prop_assert_eq!(given == Ok(Taking::Revoke), runs);
             prop_assert_eq!(taken == Ok(Taking::Revoke), runs);
+            let answered = take_answer(&task, Waits { needs_unmet, pending });
+            prop_assert!(answered.is_err() || given.is_ok());
+            prop_assert!(answered.is_err() || state != TaskState::Running, "somebody works on it");
             if state == TaskState::Waiting && needs_unmet > 0 {
                 prop_assert!(taken.is_err(), "it is not the turn of what needs others");
             }

@@ -1,6 +1,7 @@
 //! The handlers of `/v1`, one file per noun. The page (`super::router`) has their routes.
 
 pub mod agents;
+pub mod answers;
 pub mod approvals;
 pub mod artifacts;
 pub mod assignments;
@@ -17,6 +18,8 @@ pub mod freezes;
 pub mod goals;
 pub mod identities;
 pub mod keys;
+pub mod knowledge;
+pub mod lessons;
 pub mod links;
 pub mod planners;
 pub mod plans;

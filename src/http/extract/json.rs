@@ -24,9 +24,10 @@ use crate::domain::{
 pub const DEPTH: usize = 64;
 /// The most errors that a refusal lists.
 const MOST_ERRORS: usize = 20;
-/// Members of the body with documents that were written elsewhere. Nobody can mend one stray control character in
-/// 30 KB, so these pass here, and the use case drops and notes them.
-const DOCUMENTS: [&str; 1] = ["brief"];
+/// Members of the body with texts that were written elsewhere, which pass here with their control characters. Nobody can
+/// mend one stray character in a `brief` of 30 KB: the use case drops and notes them. Any text is a valid `query`, and
+/// is not stored.
+const DOCUMENTS: [&str; 2] = ["brief", "query"];
 
 /// Reads a `T`.
 ///

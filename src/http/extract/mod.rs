@@ -8,6 +8,7 @@ pub mod cookie;
 pub mod download;
 pub mod idempotency;
 pub mod json;
+pub mod lines;
 pub mod long_poll;
 pub mod meter;
 pub mod page;

@@ -15,6 +15,7 @@
 
 pub mod artifact;
 pub mod csv;
+pub mod lessons;
 pub mod ndjson;
 pub mod redirected;
 pub mod signed_in;

@@ -31,6 +31,17 @@ const FILE_TYPE: &str = "application/octet-stream";
 #[derive(Debug, Clone, Copy)]
 pub struct ExportType(&'static str);
 
+impl ExportType {
+    /// The media types of an export.
+    pub const NAMES: [&'static str; 2] = [NDJSON_TYPE, FILE_TYPE];
+
+    /// The media type.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for ExportType {
     type Rejection = Infallible;
 

@@ -31,11 +31,11 @@ use utoipa_axum::{
 
 use super::{
     api::{
-        agents, approvals, artifacts, assignments, attempts, attention, audit, budgets, claims,
-        comments, concurrency_keys, events, explain, freezes, goals, identities, keys, links,
-        planners, plans, playbooks, policies, prices, problems, projects, quota_windows, rates,
-        reports, risk_floors, rules, schedules, sessions, sign_in, supervisor, tasks, verify,
-        whoami, workspace,
+        agents, answers, approvals, artifacts, assignments, attempts, attention, audit, budgets,
+        claims, comments, concurrency_keys, events, explain, freezes, goals, identities, keys,
+        knowledge, lessons, links, planners, plans, playbooks, policies, prices, problems,
+        projects, quota_windows, rates, reports, risk_floors, rules, schedules, sessions, sign_in,
+        supervisor, tasks, verify, whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -138,6 +138,34 @@ operations! {
         POST   "/v1/goals/{goal_id}/comments" => comments::comment_on_goal
             [NotYourAttempt, WrongState, WorkspaceFull];
         GET    "/v1/comments/{comment_id}"    => comments::get_comment;
+    }
+    "knowledge" {
+        POST   "/v1/knowledge/search"  => knowledge::search_lessons;
+        POST   "/v1/knowledge/context" => knowledge::knowledge_context [NotFound];
+        POST   "/v1/knowledge/answers" => answers::find_answers;
+        GET    "/v1/knowledge/uplift"  => answers::lesson_uplift [NotFound], scan;
+        GET    "/v1/knowledge/statistics" => lessons::lesson_statistics, scan;
+        GET    "/v1/tasks/{task_id}/answers"       => answers::list_task_answers;
+        POST   "/v1/tasks/{task_id}/accept-answer" => answers::accept_answer
+            [TaskEnded, GoalEnded, WrongState, Frozen, SeparationOfDuties];
+        POST   "/v1/attempts/{attempt_id}/accept-answer" => answers::accept_answer_in_attempt
+            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing, WrongState, SeparationOfDuties];
+    }
+    "lessons" {
+        GET    "/v1/lessons"              => lessons::list_lessons, list;
+        POST   "/v1/lessons"              => lessons::create_lesson;
+        GET    "/v1/lessons/export"       => lessons::export_lessons, scan;
+        POST   "/v1/lessons/import"       => lessons::import_lessons, body_limit = 16 * MIB, scan;
+        GET    "/v1/lessons/{lesson_id}"  => lessons::get_lesson;
+        PATCH  "/v1/lessons/{lesson_id}"  => lessons::update_lesson;
+        GET    "/v1/lessons/{lesson_id}/versions" => lessons::list_lesson_versions, list;
+        POST   "/v1/lessons/{lesson_id}/confirm" => lessons::confirm_lesson;
+        POST   "/v1/lessons/{lesson_id}/archive" => lessons::archive_lesson;
+        POST   "/v1/lessons/{lesson_id}/restore" => lessons::restore_lesson [WrongState];
+        POST   "/v1/lessons/{lesson_id}/promote" => lessons::promote_lesson [WrongState];
+        POST   "/v1/lessons/{lesson_id}/merge" => lessons::merge_lessons;
+        POST   "/v1/lessons/{lesson_id}/supersede" => lessons::supersede_lesson;
+        POST   "/v1/lessons/{lesson_id}/contradict" => lessons::contradict_lesson;
     }
     "concurrency-keys" {
         GET    "/v1/concurrency-keys" => concurrency_keys::list_concurrency_keys, list;

@@ -21,7 +21,7 @@ use crate::domain::planning::{
 ///
 /// # Errors
 /// `forbidden` if it is none, or may not be called.
-pub(super) fn target(settings: &ModelSettings) -> Result<Uri, ModelError> {
+pub(super) fn target(settings: &ModelSettings, endpoint: &str) -> Result<Uri, ModelError> {
     let forbidden = |why: &str| ModelError::new(ErrorKind::Forbidden, format!("the url {why}"));
     let host = check(&settings.url, settings.reach).map_err(forbidden)?;
     let base: Uri = settings.url.parse().map_err(|_| forbidden("is no address"))?;
@@ -29,7 +29,6 @@ pub(super) fn target(settings: &ModelSettings) -> Result<Uri, ModelError> {
     if base.host() != Some(host) {
         return Err(forbidden("is no address"));
     }
-    let endpoint = settings.api.endpoint();
     let path = base.path().trim_end_matches('/');
     let path = match path {
         "" => format!("/v1/{endpoint}"),
@@ -96,7 +95,9 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_below_the_base() {
-        let to = |api, url| target(&settings(api, url, Reach::Any)).unwrap().to_string();
+        let to = |api: ModelApi, url| {
+            target(&settings(api, url, Reach::Any), api.endpoint()).unwrap().to_string()
+        };
         let chat = ModelApi::OpenaiChat;
         assert_eq!(to(chat, "https://a.example"), "https://a.example/v1/chat/completions");
         assert_eq!(to(chat, "https://a.example/v1/"), "https://a.example/v1/chat/completions");
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(to(ModelApi::OpenaiResponses, base), "https://a.example/v1/responses");
         assert_eq!(to(ModelApi::Anthropic, base), "https://a.example/v1/messages");
         for bad in ["", "/v1", "ftp://a/", "https://u:p@a/", "https://", "a.example"] {
-            let error = target(&settings(chat, bad, Reach::Any)).unwrap_err();
+            let error = target(&settings(chat, bad, Reach::Any), chat.endpoint()).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Forbidden, "{bad}");
         }
     }
@@ -118,7 +119,8 @@ mod tests {
     /// The rule itself is tested where it is written.
     #[test]
     fn what_is_called_is_what_may_be() {
-        let to = |url, reach| target(&settings(ModelApi::OpenaiChat, url, reach));
+        let to =
+            |url, reach| target(&settings(ModelApi::OpenaiChat, url, reach), "chat/completions");
         for bad in ["http://api.example.com/", "https://127.0.0.1/", "https://[::ffff:10.0.0.1]/"] {
             let error = to(bad, Reach::Public).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Forbidden, "{bad}");

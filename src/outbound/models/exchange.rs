@@ -87,7 +87,21 @@ impl Exchange {
         body: &Value,
         echo: &Echo<'_>,
     ) -> Result<Reply, ModelError> {
-        let request = request(settings, body)?;
+        self.send_to(settings, settings.api.endpoint(), body, echo).await
+    }
+
+    /// The same to another endpoint of the server.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub(super) async fn send_to(
+        &self,
+        settings: &ModelSettings,
+        endpoint: &str,
+        body: &Value,
+        echo: &Echo<'_>,
+    ) -> Result<Reply, ModelError> {
+        let request = request(settings, endpoint, body)?;
         let host = request.uri().host().unwrap_or_default().to_owned();
         let failed =
             |kind, why: &str| ModelError::new(kind, format!("{host}: {}", remark(&echo.text(why))));
@@ -149,8 +163,12 @@ async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(time, work).await.ok()
 }
 
-fn request(settings: &ModelSettings, body: &Value) -> Result<Request<Full<Bytes>>, ModelError> {
-    let uri = target(settings)?;
+fn request(
+    settings: &ModelSettings,
+    endpoint: &str,
+    body: &Value,
+) -> Result<Request<Full<Bytes>>, ModelError> {
+    let uri = target(settings, endpoint)?;
     let bytes = Bytes::from(body.to_string());
     let mut request = Request::new(Full::new(bytes));
     *request.method_mut() = Method::POST;

@@ -17,6 +17,7 @@ mod address;
 mod anthropic;
 mod chat;
 mod echo;
+pub mod embeddings;
 mod exchange;
 mod fault;
 mod responses;

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "the integration tests use other parts of it")]
 #[path = "../../../tests/it/support/model_stub.rs"]
-mod stub;
+pub(super) mod stub;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -21,6 +21,7 @@ use crate::domain::{
 mod asked;
 mod capacity;
 mod failed;
+mod lessons;
 mod oversized;
 mod prices;
 mod released;
@@ -33,6 +34,7 @@ mod unverified;
 pub use asked::{AskedOf, asked_of};
 pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
 pub use failed::{FailedGoal, FailedTask, failed_goals, failed_tasks};
+pub use lessons::{QuarantinedLesson, quarantined_lessons};
 pub use oversized::{Oversized, oversized};
 pub use prices::{AwaitedModel, awaited_models};
 pub use released::{ReleasedAgain, released_again};

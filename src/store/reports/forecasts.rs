@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         budget::{BudgetNode, ask::Estimates},
-        ids::GoalId,
+        ids::{GoalId, TaskId},
         spend::Amounts,
         states::TaskState,
     },
@@ -78,6 +78,10 @@ pub async fn burned(
 /// A task of a goal with its spend.
 #[derive(Debug)]
 pub struct TaskSpend {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Its title.
+    pub title: String,
     /// Its state.
     pub state: TaskState,
     /// Whether it is a container.
@@ -99,7 +103,7 @@ pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>>
     sqlx::query_as!(
         TaskSpend,
         r#"
-        select t.state as "state!: TaskState", t.container as "container!",
+        select t.task_id as "task_id!: TaskId", x.title as "title!", t.state as "state!: TaskState", t.container as "container!",
                x.estimate as "estimate?: Json<Estimates>",
                (select coalesce(jsonb_object_agg(u.unit, u.p90), '{}') from usual_spend u
                 where u.workspace_id = $1 and u.capability_key = t.capability_key)
@@ -116,6 +120,7 @@ pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>>
             from attempts a
             where a.workspace_id = $1 and a.task_id = t.task_id and a.ended_at is not null) m
         where t.workspace_id = $1 and t.goal_id = $2
+        order by t.position, t.task_id
         "#,
         tx.workspace.0,
         goal.0,

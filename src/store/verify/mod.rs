@@ -24,6 +24,7 @@ mod gates;
 mod goals;
 mod hand_offs;
 mod journal;
+mod lessons;
 mod spend;
 mod tasks;
 mod times;
@@ -182,6 +183,8 @@ pub async fn broken(
         Invariant::AnswersCloseRules => approvals::answers_close_rules(tx, scope).await,
         Invariant::ArtifactsReferred => artifacts::referred(tx, scope).await,
         Invariant::ArtifactBytesCounted => artifacts::bytes_counted(tx, scope).await,
+        Invariant::LessonsWritten => lessons::written(tx, scope).await,
+        Invariant::LessonsIndexed => lessons::indexed(tx, scope).await,
         Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,
         Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,

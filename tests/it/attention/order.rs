@@ -33,6 +33,7 @@ fn place(item: &Value) -> (DateTime<Utc>, usize, String) {
         "unplanned_goal",
         "oversized_task",
         "paused_schedule",
+        "quarantined_lesson",
     ];
     let kind = kinds.iter().position(|kind| item["kind"] == *kind).unwrap();
     (since - TimeDelta::hours(hours), kind, text(&item["id"]))
@@ -108,7 +109,8 @@ async fn pages_have_everything_once_and_in_order() {
     let want = json!({"approval": 24, "quarantined_task": 3, "unclaimable_task": 4,
         "exhausted_budget": 0, "freeze": 4, "stalled_goal": 0, "released_task": 0, "unsealed_journal": 0,
         "failed_goal": 0, "failed_task": 0, "unpriced_model": 0, "unverified_goal": 0,
-        "unplanned_goal": 0, "oversized_task": 0, "paused_schedule": 0});
+        "unplanned_goal": 0, "oversized_task": 0, "paused_schedule": 0,
+        "quarantined_lesson": 0});
     assert_eq!(page["counts"], want);
     for (kind, count) in want.as_object().unwrap() {
         assert_eq!(json!(kinds(kind)), *count, "{kind}");

@@ -30,7 +30,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["attempts", "schedules"],
     &["comments", "goals", "retention", "spend"],
     &["budgets", "journal", "projects"],
-    &["artifacts", "planners", "sign_in", "tasks"],
+    &["artifacts", "knowledge", "planners", "sign_in", "tasks"],
     &["access", "approvals", "gates", "playbooks", "secrets", "workspace"],
     &["caller", "caps", "routing", "unit", "wake"],
     &["coalesce", "edit", "error", "storage"],

@@ -13,6 +13,7 @@ use muster::{
         freeze::{FreezeMode, FreezeScope},
         gate::resource::TouchMode,
         goal::criteria::{CriterionState, TaskPurpose, Written},
+        knowledge::{LessonKind, LessonState, LessonVerdict, Origin, Outcome, Trust},
         loops::Pattern,
         plan::discovered::DiscoveredPolicy,
         planning::{RunState, Target, model::ModelApi},
@@ -115,6 +116,13 @@ fn words<T: Words>() -> Vec<&'static str> {
     words
 }
 
+/// The kinds of lessons that agents hand in: all but those that the service writes.
+fn handed_kinds() -> Vec<&'static str> {
+    let mut kinds = words::<LessonKind>();
+    kinds.retain(|kind| *kind != LessonKind::Digest.as_str());
+    kinds
+}
+
 #[tokio::test]
 async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
     let database = fresh_database().await;
@@ -184,6 +192,14 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("interventions_condition_known", words::<Condition>()),
         ("interventions_action_known", words::<Action>()),
         ("interventions_closing_known", words::<Closing>()),
+        ("lessons_kind_known", words::<LessonKind>()),
+        ("lessons_origin_known", words::<Origin>()),
+        ("lessons_outcome_known", words::<Outcome>()),
+        ("lessons_state_known", words::<LessonState>()),
+        ("lessons_trust_known", words::<Trust>()),
+        ("lesson_versions_kind_known", words::<LessonKind>()),
+        ("handed_lessons_kind_known", handed_kinds()),
+        ("exposures_verdict_known", words::<LessonVerdict>()),
     ]);
     let rows = sqlx::query(
         "select conname::text, (select array_agg(m[1] order by m[1] collate \"C\")

@@ -102,12 +102,12 @@ async fn a_goal_is_estimated_at_its_completion() {
     // 50, and the mean of 30 and 41 less 6, and 20; the last used more than was thought.
     let want = json!({
         "unit": "usd_micros", "spent": 88, "expected_rest": 50 + 30 + 20, "at_completion": 188,
-        "basis": {"from_estimate": 3, "from_usual": 0, "from_mean": 1, "unknown": 0},
+        "basis": {"from_estimate": 3, "from_nearest": 0, "from_usual": 0, "from_mean": 1, "unknown": 0},
     });
     assert_eq!(line("usd_micros"), want);
     let want = json!({
         "unit": "calls", "spent": 0, "expected_rest": 20, "at_completion": 20,
-        "basis": {"from_estimate": 0, "from_usual": 4, "from_mean": 0, "unknown": 0},
+        "basis": {"from_estimate": 0, "from_nearest": 0, "from_usual": 4, "from_mean": 0, "unknown": 0},
     });
     assert_eq!(line("calls"), want);
     // What the service measures counts too.

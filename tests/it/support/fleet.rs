@@ -115,22 +115,28 @@ impl Fleet {
 
     /// The same with this seed, which the caller has printed.
     pub async fn seeded(seed: u64) -> Self {
-        Self::begin(seed, Clock::Manual).await
+        Self::begin(seed, Clock::Manual, false).await
+    }
+
+    /// A service that captures finished tasks as lessons. Others do not, because it takes time in each of their rounds.
+    pub async fn learning() -> Self {
+        Self::begin(seed(), Clock::Manual, true).await
     }
 
     /// A service by the clock of its database, which nothing moves by hand.
     pub async fn on_time() -> Self {
-        Self::begin(seed(), |_| Clock::Database).await
+        Self::begin(seed(), |_| Clock::Database, false).await
     }
 
-    async fn begin(seed: u64, by: impl Fn(ManualClock) -> Clock) -> Self {
+    async fn begin(seed: u64, by: impl Fn(ManualClock) -> Clock, captures: bool) -> Self {
         let database = fresh_database().await;
         let clock = ManualClock::at(Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap());
         let entropy = Entropy::seeded(seed);
         let pool = store::connect(database.connect_options(), 10).await.unwrap();
         let artifacts = Memory::default();
         let app = App::new(pool.clone(), by(clock.clone()), entropy);
-        let app = app.with_artifacts(artifacts.service());
+        let app = app.with_artifacts(artifacts.service()).capturing(captures);
+        let app = if captures { app.unhurried() } else { app };
         let Bootstrap::Made(token) = app.bootstrap(None).await.unwrap() else {
             panic!("the database was not empty");
         };

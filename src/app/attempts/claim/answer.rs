@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::learned::ClaimedLessons;
 use crate::{
-    app::{Result, Unit, attempts::start::Started},
+    app::{Result, Unit, attempts::start::Started, knowledge::answers::SolvedBy},
     domain::{
         budget::ask::Estimate,
         check::Checks,
@@ -111,6 +112,16 @@ pub struct Claim {
     #[serde(default)]
     #[schema(required = true)]
     pub comments: Vec<ClaimedComment>,
+    /// Lessons of earlier work, within `lesson_tokens` of the workspace. `null`: none were looked for, because there are
+    /// none or the service is busy, or the answer is that of an earlier request.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub lessons: Option<ClaimedLessons>,
+    /// Finished tasks whose titles are like that of this one, at most 3: `POST
+    /// /v1/attempts/{attempt_id}/accept-answer` completes it with the result of one. Empty where `lessons` is `null`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub solved: Vec<SolvedBy>,
 }
 
 /// The content of a claimed task.
@@ -246,5 +257,7 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision
         handed_over: handed_over.map(|handed_over| handed_over.0),
         decisions,
         comments: comments.0,
+        lessons: None,
+        solved: Vec::new(),
     }
 }

@@ -13,11 +13,15 @@
 //! A frozen task is assigned to no agent, and a frozen agent gets no task. Claims wait until the
 //! freeze is lifted, as if no task were ready.
 //!
+//! Lessons of earlier work are attached when the batch is committed: `lessons.rs`.
+//!
 //! Tasks whose capabilities have a rate start no faster than that, and agents whose account has a quota window get
 //! only what fits in it: `pacing.rs`.
 
 pub mod answer;
 pub mod command;
+pub mod learned;
+pub mod lessons;
 mod pacing;
 pub(in crate::app) mod transaction;
 pub(in crate::app) mod turns;
@@ -62,7 +66,8 @@ impl App {
             if caller.recognised().is_some() {
                 caller.prove(self).await?;
             }
-            return Ok(self.claims.submit(self, command).await?.outcome);
+            let given = self.claims.submit(self, command).await?;
+            return Ok(self.with_lessons(given).await);
         }
         self.claim_or_wait(caller, command, Duration::from_secs(asked.wait_seconds.into())).await
     }
@@ -90,7 +95,7 @@ impl App {
                 // Never cancelled half-way: the claimer must get what the batch assigned.
                 let given = Box::pin(self.claims.submit(self, command.clone())).await?;
                 if !given.outcome.value.claims.is_empty() {
-                    return Ok(given.outcome);
+                    return Ok(Box::pin(self.with_lessons(given)).await);
                 }
                 ticket.enqueue(command.who(&given.able), caller.known(&given.able));
             }

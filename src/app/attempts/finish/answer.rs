@@ -4,20 +4,23 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{
-    artifact::{RESULT_ARTIFACTS, digest::ArtifactDigest},
-    check::{Checks, pointer},
-    criterion::{
-        Criterion, CriterionType, EvidenceTier,
-        decimal::Decimal,
-        evidence::{self, Artifacts, Piece},
-        schema::Work,
+use crate::{
+    app::knowledge::handed::{self, HandedLesson, HandedVerdict},
+    domain::{
+        artifact::{RESULT_ARTIFACTS, digest::ArtifactDigest},
+        check::{Checks, pointer},
+        criterion::{
+            Criterion, CriterionType, EvidenceTier,
+            decimal::Decimal,
+            evidence::{self, Artifacts, Piece},
+            schema::Work,
+        },
+        ids::{AttemptId, TaskId},
+        refusal::{Code, FieldError, Refusal},
+        settings,
+        spend::SpendReport,
+        states::{AttemptState, FailureClass, TaskState},
     },
-    ids::{AttemptId, TaskId},
-    refusal::{Code, FieldError, Refusal},
-    settings,
-    spend::SpendReport,
-    states::{AttemptState, FailureClass, TaskState},
 };
 
 /// Evidence for a result.
@@ -96,6 +99,14 @@ pub struct CompleteRequest {
     /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
+    /// What this attempt taught, for the agents of later tasks; at most 5. Lessons of a verified result are given to
+    /// agents that claim a task like this one. A secret in a lesson refuses the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lessons: Vec<HandedLesson>,
+    /// What you say of the lessons that the claim had. Those that mislead agents of two owners are given to nobody
+    /// else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lesson_verdicts: Vec<HandedVerdict>,
 }
 
 /// Ends an attempt without a result, as failed.
@@ -124,6 +135,14 @@ pub struct FailRequest {
     /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
+    /// What this attempt taught, for the agents of later tasks; at most 5. Lessons of a verified result are given to
+    /// agents that claim a task like this one. A secret in a lesson refuses the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lessons: Vec<HandedLesson>,
+    /// What you say of the lessons that the claim had. Those that mislead agents of two owners are given to nobody
+    /// else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lesson_verdicts: Vec<HandedVerdict>,
 }
 
 /// Returns the task without a result; the attempt does not count.
@@ -142,6 +161,14 @@ pub struct ReleaseRequest {
     /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
+    /// What this attempt taught, for the agents of later tasks; at most 5. Lessons of a verified result are given to
+    /// agents that claim a task like this one. A secret in a lesson refuses the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lessons: Vec<HandedLesson>,
+    /// What you say of the lessons that the claim had. Those that mislead agents of two owners are given to nobody
+    /// else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lesson_verdicts: Vec<HandedVerdict>,
 }
 
 /// The ended attempt. An identical request gets the same answer.
@@ -180,6 +207,7 @@ impl CompleteRequest {
         }
         checks.count("/artifacts", self.artifacts.len(), RESULT_ARTIFACTS);
         self.spend.check(&mut checks, "/spend");
+        handed::check(&mut checks, &self.lessons, &self.lesson_verdicts);
         checks.finish()
     }
 
@@ -296,6 +324,7 @@ impl FailRequest {
             checks.range("/retry_after_seconds", seconds, 0..=86_400);
         }
         self.spend.check(&mut checks, "/spend");
+        handed::check(&mut checks, &self.lessons, &self.lesson_verdicts);
         checks.finish()
     }
 }
@@ -310,6 +339,7 @@ impl ReleaseRequest {
         check_message(&mut checks, self.message.as_deref());
         checks.json("/checkpoint", self.checkpoint.as_ref());
         self.spend.check(&mut checks, "/spend");
+        handed::check(&mut checks, &self.lessons, &self.lesson_verdicts);
         checks.finish()
     }
 }

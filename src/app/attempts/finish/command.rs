@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
 use crate::{
-    app::caller::Actor,
+    app::{
+        caller::Actor,
+        knowledge::handed::{HandedLesson, HandedVerdict},
+    },
     domain::{
         ids::{AttemptId, WorkspaceId},
         states::FailureClass,
@@ -21,6 +24,26 @@ pub(in crate::app) enum Finish {
     Complete(CompleteRequest),
     Fail(FailRequest),
     Release(ReleaseRequest),
+}
+
+impl Finish {
+    /// The lessons that it hands in.
+    pub(in crate::app) fn lessons(&self) -> &[HandedLesson] {
+        match self {
+            Self::Complete(request) => &request.lessons,
+            Self::Fail(request) => &request.lessons,
+            Self::Release(request) => &request.lessons,
+        }
+    }
+
+    /// What it says of lessons that the attempt was given.
+    pub(in crate::app) fn verdicts(&self) -> &[HandedVerdict] {
+        match self {
+            Self::Complete(request) => &request.lesson_verdicts,
+            Self::Fail(request) => &request.lesson_verdicts,
+            Self::Release(request) => &request.lesson_verdicts,
+        }
+    }
 }
 
 /// One command of a batch.

@@ -120,7 +120,7 @@ impl App {
     }
 }
 
-fn fingerprint(verb: &str, request: &impl serde::Serialize) -> Result<[u8; 32]> {
+pub(super) fn fingerprint(verb: &str, request: &impl serde::Serialize) -> Result<[u8; 32]> {
     let body = serde_json::to_vec(request).map_err(corrupt)?;
     Ok(Sha256::new().chain_update(verb).chain_update(body).finalize().into())
 }

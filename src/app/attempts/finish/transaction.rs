@@ -19,6 +19,7 @@ use crate::{
         caller::Actor,
         coalesce::Batched,
         goals::planning::parts,
+        knowledge::handed,
         tasks::checks,
         unit::locks::{self, Locked, find},
     },
@@ -97,6 +98,19 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     let limited = limited(judged, unit.now());
     end_limited(unit, judged.iter().map(finished).collect(), Vec::new(), &limited).await?;
     refer::write(unit, &references(judged)).await?;
+    let ends = judged.iter().map(|one| {
+        let Judged { command, attempt, task, .. } = one;
+        handed::Handed {
+            attempt: attempt.attempt_id,
+            goal: task.goal_id,
+            lessons: command.finish.lessons(),
+            verdicts: command.finish.verdicts(),
+            owner: handed::owner(command.holder, &command.actor),
+        }
+    });
+    let ends: Vec<handed::Handed<'_>> =
+        ends.filter(|end| !end.lessons.is_empty() || !end.verdicts.is_empty()).collect();
+    handed::write(unit, &ends).await?;
     let oversized: Vec<&Judged<'_>> = judged
         .iter()
         .filter(|judged| judged.command.is_too_large() && judged.ending.next == Next::Park)
@@ -274,6 +288,8 @@ pub(in crate::app::attempts) struct LockedBatch {
     artifacts: Artifacts,
     /// Of the checks to be completed, those whose holder may not do them.
     barred: Vec<TaskId>,
+    /// The lessons that the attempts were given whose ends say something of some.
+    given: handed::Given,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -300,9 +316,13 @@ pub(in crate::app::attempts) async fn hold(
     });
     let artifacts = refer::known(unit, digests).await?;
     let barred = barred(unit, batch, &attempts, &tasks).await?;
+    let judging = batch.iter().filter(|command| !command.finish.verdicts().is_empty());
+    let judging: Vec<AttemptId> = judging.map(|command| command.attempt).collect();
+    let given = handed::Given::read(unit, &judging).await?;
     Ok(LockedBatch {
         artifacts,
         barred,
+        given,
         attempts,
         awaiting,
         divisions,
@@ -449,6 +469,7 @@ pub(in crate::app::attempts) fn judge<'a>(
             release::release(task, released, unit.entropy().jitter(), unit.now())
         }
     };
+    held.given.admit(command.attempt, command.finish.verdicts())?;
     freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;
     let next = task::held_back(ending.next, held.awaiting.contains(&task.task_id));
     let answer = answer(attempt, Ending { next, ..ending }, unit.now());

@@ -29,7 +29,7 @@
 
 pub mod views;
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use serde_json::json;
 
@@ -111,18 +111,27 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Claim>> {
         let principal = caller.principal();
-        self.create(principal, request, Hold::Share, async |unit| {
-            asked.check()?;
-            let facts = hold(unit, task, asked.attempt_id).await?;
-            take_over(unit, facts, Holder::Key(principal.key), asked).await
-        })
-        .await
+        let mut taken = self
+            .create(principal, request, Hold::Share, async |unit| {
+                asked.check()?;
+                let facts = hold(unit, task, asked.attempt_id).await?;
+                take_over(unit, facts, Holder::Key(principal.key), asked).await
+            })
+            .await?;
+        if !taken.replayed {
+            self.attach_lessons(principal.workspace, slice::from_mut(&mut taken.value)).await;
+        }
+        Ok(taken)
     }
 }
 
 /// Locks a task and its goal, which must be planning, active or verifying. `seen`: the attempt that must be the current
 /// one.
-async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
+pub(super) async fn hold(
+    unit: &mut Unit,
+    task: TaskId,
+    seen: Option<AttemptId>,
+) -> Result<TaskFacts> {
     let goal = lock_goal_of(unit, task).await?;
     let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     let facts = facts.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?;

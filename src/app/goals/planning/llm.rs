@@ -63,6 +63,8 @@ async fn plan(app: &App, asked: &Asked) -> Result<Thought> {
         let mut tx = app.reader(asked.workspace).await?;
         ground_for(&mut tx, asked.goal, matter.target).await?
     };
+    let lessons =
+        app.lessons_for_plan(asked.workspace, asked.goal, &asked.title, &asked.brief).await;
     let draft = matter.draft();
     let standing = matter.told().map(|told| told.to_string());
     let question = Question {
@@ -73,7 +75,7 @@ async fn plan(app: &App, asked: &Asked) -> Result<Thought> {
         deadline: asked.deadline,
         draft: &draft,
         standing: standing.as_deref(),
-        lessons: &[],
+        lessons: lessons.as_deref(),
     };
     let thought = app.think(question, |text| read(text, matter, &ground)).await?;
     Ok(recorded(thought))

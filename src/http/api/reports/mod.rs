@@ -203,10 +203,10 @@ pub async fn forecast_budget(
 
 /// Estimate the final spend of a goal.
 ///
-/// Adds the expected spend of its open tasks to its spend so far. The expectation for a task is its
-/// own estimate, otherwise the amount that nine of ten tasks with the same capabilities stayed
-/// within (known for limited units), otherwise the mean of the done tasks of the goal; the spend of
-/// the task so far is subtracted. `basis` shows the share of each source.
+/// Adds the expected spend of its open tasks to its spend so far. The expectation for a task is its own estimate,
+/// otherwise the mean of done tasks with similar titles (`nearest`), otherwise the amount that nine of ten tasks with the
+/// same capabilities stayed within (known for limited units), otherwise the mean of the done tasks of the goal; the
+/// spend of the task so far is subtracted. `basis` shows the share of each source.
 #[utoipa::path(get, path = "/v1/goals/{goal_id}/estimate")]
 pub async fn estimate_goal(
     Auth { app, caller }: Auth<ReportCaller>,

@@ -1,8 +1,8 @@
 //! Every route, who may call it, and what to send.
 
 /// A route; who may call it (a: admin, o: operator, s: submitter, g: agent, v: viewer, -: anybody
-/// without a key); and a body that is accepted, in which `LEASE` stands for the lease and `HASH` for what
-/// the approval asks. A body that is no JSON is what a browser sends of a form.
+/// without a key); and a body that is accepted, in which `LEASE` stands for the lease, `HASH` for what
+/// the approval asks, and `LESSON` for another lesson. A body that is no JSON is what a browser sends of a form.
 pub type Route = (&'static str, &'static str, &'static str);
 
 const RULE: &str = r#"{"name": "r", "when": {"looping": {}}, "then": {"park": {}}}"#;
@@ -55,6 +55,32 @@ pub const ROUTES: &[Route] = &[
     ("PUT /v1/artifacts/{sha256}", "aosg", "{}"),
     ("GET /v1/artifacts/{sha256}", "aosgv", ""),
     ("DELETE /v1/artifacts/{sha256}", "ao", ""),
+    ("POST /v1/knowledge/search", "aosgv", r#"{"query": "dates"}"#),
+    ("POST /v1/knowledge/context", "aosgv", r#"{"text": "dates"}"#),
+    ("POST /v1/knowledge/answers", "aosgv", r#"{"text": "dates"}"#),
+    ("GET /v1/knowledge/uplift", "aosgv", ""),
+    ("GET /v1/knowledge/statistics", "aosgv", ""),
+    ("GET /v1/tasks/{task_id}/answers", "aosgv", ""),
+    ("POST /v1/tasks/{task_id}/accept-answer", "ao", r#"{"lesson_id": "LESSON"}"#),
+    (
+        "POST /v1/attempts/{attempt_id}/accept-answer",
+        "aog",
+        r#"{"lease": "none", "lesson_id": "LESSON"}"#,
+    ),
+    ("GET /v1/lessons", "aosgv", ""),
+    ("POST /v1/lessons", "ao", r#"{"kind": "howto", "title": "t", "body": "b"}"#),
+    ("GET /v1/lessons/export", "aosgv", ""),
+    ("POST /v1/lessons/import", "ao", r#"{"kind": "howto", "title": "x", "body": "y"}"#),
+    ("GET /v1/lessons/{lesson_id}", "aosgv", ""),
+    ("PATCH /v1/lessons/{lesson_id}", "ao", r#"{"title": "u"}"#),
+    ("GET /v1/lessons/{lesson_id}/versions", "aosgv", ""),
+    ("POST /v1/lessons/{lesson_id}/confirm", "ao", ""),
+    ("POST /v1/lessons/{lesson_id}/archive", "ao", ""),
+    ("POST /v1/lessons/{lesson_id}/restore", "ao", ""),
+    ("POST /v1/lessons/{lesson_id}/contradict", "ao", r#"{"lesson_id": "LESSON"}"#),
+    ("POST /v1/lessons/{lesson_id}/supersede", "ao", r#"{"lesson_id": "LESSON"}"#),
+    ("POST /v1/lessons/{lesson_id}/merge", "ao", r#"{"with": ["LESSON"]}"#),
+    ("POST /v1/lessons/{lesson_id}/promote", "ao", ""),
     ("GET /v1/attention", "aov", ""),
     // While the agent still holds its attempt.
     ("GET /v1/comments/{comment_id}", "aosgv", ""),

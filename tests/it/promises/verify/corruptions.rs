@@ -237,6 +237,23 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              select workspace_id, workspace_id, workspace_id, 1, 'task', task('busy'), goal('busy'),
                 task('busy'), 'looping', 'ask', '', 0, task('busy'), created_at from workspaces",
         ],
+        Invariant::LessonsWritten => &[
+            "insert into lessons (workspace_id, lesson_id, cluster_id, created_at, changed_at, learned_at,
+                doc, kind, origin, state, trust)
+             select workspace_id, workspace_id, workspace_id, created_at, created_at, created_at,
+                9000, 'howto', 'person', 'active', 'person' from workspaces",
+            "insert into docs (workspace_id, lesson_id, doc, shelf, length, title_terms)
+             select workspace_id, workspace_id, 9000, 4, 0, 0 from workspaces",
+        ],
+        Invariant::LessonsIndexed => &[
+            "insert into lessons (workspace_id, lesson_id, cluster_id, created_at, changed_at, learned_at,
+                kind, origin, state, trust)
+             select workspace_id, workspace_id, workspace_id, created_at, created_at, created_at,
+                'howto', 'person', 'active', 'person' from workspaces",
+            "insert into lesson_versions (workspace_id, lesson_id, version, written_at, fingerprint, kind,
+                title, body)
+             select workspace_id, workspace_id, 1, created_at, sha256(''), 'howto', 't', 'b' from workspaces",
+        ],
         Invariant::JournalEndsWithHead => {
             &["insert into journal_chains select workspace_id, 1000000, sha256(''), 0
              from workspaces on conflict (workspace_id) do update set sealed_to = 1000000"]
