@@ -5,11 +5,12 @@
 //! during one, and then the tables are vacuumed and analysed on both sides: a round stands for a
 //! service that has run for a while, not for the minute before the first autovacuum. Then the rows
 //! and the write-ahead log of a round are counted, and latency is measured in an open loop, at a part
-//! of the measured throughput.
+//! of the measured throughput. What it costs to capture lessons from finished tasks is measured last, apart.
 
 use serde::Serialize;
 
 use super::{
+    capture::{self, CaptureReport},
     cycling::{Cycling, MANY},
     error::Result,
     load::Outcome,
@@ -22,6 +23,7 @@ use super::{
     table::{Finding, Grid, LATENCY_HEADER, SPREAD_HEADER, figure, latency_row, spread_row},
     writes::{self, Writes},
 };
+use crate::config::DATABASE;
 
 /// The figures of `cycle`.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +34,8 @@ pub struct CycleReport {
     pub ten: Cycles,
     /// Rows and write-ahead log per cycle, if the database is known.
     pub writes: Option<Writes>,
+    /// The cost of capturing lessons; needs two rounds, and is left out with `--url`.
+    pub capture: Option<CaptureReport>,
     /// Ratios to the reference, if that was measured: with one task per claim and with ten.
     #[serde(skip)]
     ratios: Option<[Spread; 2]>,
@@ -92,7 +96,17 @@ impl Rounds {
 
 /// Measures `cycle` if it is wanted, in turns with the reference if that is.
 pub async fn measure(setup: &Setup, report: &mut Report, with_reference: bool) -> Result<()> {
-    let stage = setup.stage(None).await?;
+    let own = match setup.settings.url {
+        None => Some(setup.postgres(3, None).await?),
+        Some(_) => None,
+    };
+    let stage = match &own {
+        // The path of cycles alone: what is learned from them is measured apart.
+        Some(postgres) => {
+            setup.stage_with(postgres, DATABASE, &[("MUSTER_CAPTURE", "off")]).await?
+        }
+        None => setup.stage(None).await?,
+    };
     report.machine.look_at(&stage).await?;
     let mut reference = if with_reference { Some(Reference::prepare(&stage).await?) } else { None };
     if setup.settings.wants(Scenario::Cycle) {
@@ -103,6 +117,10 @@ pub async fn measure(setup: &Setup, report: &mut Report, with_reference: bool) -
             };
             cycle.ratios = Some([ratio(&cycle.one), ratio(&cycle.ten)]);
         }
+        // One round says nothing of a ratio.
+        if let Some(postgres) = own.as_ref().filter(|_| setup.settings.rounds > 1) {
+            cycle.capture = Some(capture::measure(setup, postgres).await?);
+        }
         report.add(Scenario::Cycle, &cycle)?;
     } else if let Some(reference) = &mut reference {
         for _ in 0..setup.settings.rounds {
@@ -112,6 +130,7 @@ pub async fn measure(setup: &Setup, report: &mut Report, with_reference: bool) -
     if let Some(reference) = reference {
         report.add(Scenario::Reference, &reference.report())?;
     }
+    drop(own);
     stage.stop().await
 }
 
@@ -134,6 +153,7 @@ async fn in_turns(
         writes: writes::measure(&mut cycling, stage).await?,
         one: one.close(&mut cycling, setup, stage).await?,
         ten: ten.close(&mut cycling, setup, stage).await?,
+        capture: None,
         ratios: None,
     })
 }
@@ -153,6 +173,7 @@ impl Figures for CycleReport {
         let what = "p99 of claim, closed loop (mostly queueing)";
         results.push(Finding::spread("claim_p99_closed", what, &Spread::of(closed), "ms"));
         results.extend(self.writes.iter().flat_map(Writes::results));
+        results.extend(self.capture.iter().flat_map(CaptureReport::results));
         results
     }
 
@@ -166,7 +187,8 @@ impl Figures for CycleReport {
         let latencies =
             all.into_iter().flat_map(|cycles| [cycles.closed_grid(), cycles.open_grid()]);
         let writes = self.writes.iter().map(Writes::grid);
-        std::iter::once(throughput).chain(latencies).chain(writes).collect()
+        let capture = self.capture.iter().flat_map(CaptureReport::grids);
+        std::iter::once(throughput).chain(latencies).chain(writes).chain(capture).collect()
     }
 }
 

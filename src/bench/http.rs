@@ -183,6 +183,12 @@ impl Connection {
         self.send(Method::POST, path, body.into(), key.transpose()?).await
     }
 
+    /// `POST` of NDJSON; the answer may be a refusal.
+    pub async fn post_lines(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        let kind = ("content-type", HeaderValue::from_static("application/x-ndjson"));
+        self.send(Method::POST, path, body.into(), Some(kind)).await
+    }
+
     /// `POST` that must be accepted; its answer as JSON.
     pub async fn create(&mut self, path: &str, body: &Value) -> Result<Value> {
         let answer = self.post(path, body.to_string(), None).await?;
@@ -209,7 +215,7 @@ impl Connection {
             .uri(path)
             .header(HOST, &self.host)
             .header(AUTHORIZATION, &self.authorization);
-        if !body.is_empty() {
+        if !body.is_empty() && !matches!(extra, Some(("content-type", _))) {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some((name, value)) = extra {

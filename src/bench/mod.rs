@@ -16,6 +16,7 @@
 
 mod api;
 mod budget;
+mod capture;
 mod cycle;
 mod cycling;
 mod error;
@@ -32,6 +33,7 @@ mod pages;
 mod process;
 mod reference;
 pub(crate) mod report;
+mod retrieval;
 mod schedule;
 mod server;
 pub(crate) mod settings;
@@ -106,7 +108,7 @@ fn impossible(setup: &Setup, scenario: Scenario) -> Option<&'static str> {
         Scenario::Cycle | Scenario::Idle | Scenario::Heartbeat | Scenario::Budget => None,
         Scenario::Reference | Scenario::Sustain if database => None,
         Scenario::Reference | Scenario::Sustain => Some("it needs --database-url beside --url"),
-        Scenario::Growth | Scenario::Fairness => {
+        Scenario::Growth | Scenario::Fairness | Scenario::Retrieval => {
             Some("it needs services of its own, not that of --url")
         }
     }
@@ -128,5 +130,6 @@ async fn measure(setup: &Setup, scenario: Scenario, report: &mut Report) -> Resu
         Scenario::Growth => growth::measure(setup, report).await,
         Scenario::Fairness => fairness::measure(setup, report).await,
         Scenario::Sustain => sustain::measure(setup, report).await,
+        Scenario::Retrieval => retrieval::measure(setup, report).await,
     }
 }

@@ -26,7 +26,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// Pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(20);
 /// Variables of the environment that would change the measured service.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
+    "MUSTER_CAPTURE",
     "MUSTER_LISTEN",
     "MUSTER_MAX_REQUESTS",
     "MUSTER_MAX_WAITING",
@@ -53,11 +54,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on the database at `url`, with `key` as its first key, and waits until it is ready.
+    /// Starts it on the database at `url`, with `key` as its first key and these variables of the environment, and waits
+    /// until it is ready.
     ///
     /// # Errors
     /// It cannot be started, ends early, or is not ready in time.
-    pub async fn start(url: &str, connections: u16, key: &SecretString) -> Result<Self> {
+    pub async fn start(
+        url: &str,
+        connections: u16,
+        key: &SecretString,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let program = std::env::current_exe().map_err(BenchError::system("find this program"))?;
         let address = free_address()?;
         let mut command = std::process::Command::new(program);
@@ -73,6 +80,7 @@ impl Server {
         for variable in VARIABLES {
             command.env_remove(variable);
         }
+        command.envs(variables.iter().copied());
         // Ctrl-C must reach the bench only, which stops the server.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         embedded::die_with_thread(&mut command, Signal::KILL);

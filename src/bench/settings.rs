@@ -26,6 +26,8 @@ pub enum Scenario {
     Fairness,
     /// Minutes of cycles: changes over time, and the effect of a long transaction
     Sustain,
+    /// Searches of lessons: their quality with a collection of documents, and their time among many lessons
+    Retrieval,
 }
 
 /// The form of the report on standard output.
@@ -111,6 +113,19 @@ pub struct BenchSettings {
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     #[arg(value_parser = clap::value_parser!(u64).range(6..=36_000))]
     pub sustain_seconds: u64,
+    /// A folder with corpus.jsonl, queries.jsonl and qrels.tsv (BEIR) for `retrieval`: imported as lessons
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Word vectors with which `retrieval` ranks the collection once more: a file for `muster vectors import`
+    #[arg(long, requires = "corpus", value_name = "FILE")]
+    pub vectors: Option<PathBuf>,
+    /// Numbers of made-up lessons in `retrieval`, in rising order. Default: 11000,100000, or none with `--corpus`
+    #[arg(long, value_name = "COUNT,...")]
+    #[arg(value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub lessons: Vec<u32>,
+    /// Write the rankings of `retrieval` to this file, in the form of TREC
+    #[arg(long, requires = "corpus", value_name = "FILE")]
+    pub run_file: Option<PathBuf>,
     /// A running service to measure, in place of one started for the run: http://host:port
     ///
     /// Its new tasks and agents stay. Figures of its process are left out, and so are figures of its
@@ -135,6 +150,14 @@ impl BenchSettings {
     /// Whether the scenario is to be measured.
     pub fn wants(&self, scenario: Scenario) -> bool {
         self.scenarios.is_empty() || self.scenarios.contains(&scenario)
+    }
+
+    /// Numbers of lessons in `retrieval`.
+    pub fn lesson_counts(&self) -> &[u32] {
+        match (self.lessons.as_slice(), &self.corpus) {
+            ([], None) => &[11_000, 100_000],
+            (given, _) => given,
+        }
     }
 
     /// The counted length of a round.

@@ -90,11 +90,21 @@ impl Setup {
 
     /// A service on a new database of a private PostgreSQL.
     pub async fn stage_on(&self, postgres: &Rc<EmbeddedPostgres>, name: &str) -> Result<Stage> {
+        self.stage_with(postgres, name, &[]).await
+    }
+
+    /// The same with variables of the environment of the service.
+    pub async fn stage_with(
+        &self,
+        postgres: &Rc<EmbeddedPostgres>,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Stage> {
         let database = ensure(postgres, name).await?;
         // Any long secret given to the first start is its admin's key.
         let key = SecretString::from(HEXLOWER.encode(&Entropy::system().bytes::<32>()));
         let connections = self.database.database_connections;
-        let server = Server::start(&postgres.url(name), connections, &key).await?;
+        let server = Server::start(&postgres.url(name), connections, &key, variables).await?;
         Ok(Stage {
             target: server.target.clone(),
             key,

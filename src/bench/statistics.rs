@@ -84,6 +84,7 @@ impl Latencies {
             count: self.0.len(),
             p50_ms: at(0.5),
             p90_ms: at(0.9),
+            p95_ms: at(0.95),
             p99_ms: at(0.99),
             max_ms: self.0.max() as f64 / 1000.0,
         }
@@ -99,6 +100,8 @@ pub struct Summary {
     pub p50_ms: f64,
     /// 90th percentile.
     pub p90_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
     /// 99th percentile.
     pub p99_ms: f64,
     /// Longest.

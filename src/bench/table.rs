@@ -120,7 +120,7 @@ pub fn spread_row(name: impl Into<String>, spread: &Spread) -> Vec<String> {
 
 /// A name with count, p50, p90, p99 and longest latency.
 pub fn latency_row(name: impl Into<String>, summary: &Summary) -> Vec<String> {
-    let Summary { count, p50_ms, p90_ms, p99_ms, max_ms } = *summary;
+    let Summary { count, p50_ms, p90_ms, p99_ms, max_ms, .. } = *summary;
     let latencies = [p50_ms, p90_ms, p99_ms, max_ms].map(figure);
     [name.into(), count.to_string()].into_iter().chain(latencies).collect()
 }

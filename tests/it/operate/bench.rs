@@ -208,3 +208,34 @@ async fn copies_of_a_finished_goal_break_no_rule() {
     let again = multiply(&mut database, 1).await.unwrap_err().to_string();
     assert!(again.contains("61 goals"), "{again}");
 }
+
+/// A collection whose queries each have one relevant document, which shares words with no other.
+#[test]
+fn rankings_of_a_collection_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["lease", "budget", "journal", "approval", "playbook"];
+    let write = |name: &str, lines: Vec<String>| {
+        std::fs::write(folder.path().join(name), lines.join("\n")).unwrap();
+    };
+    let numbered = || words.iter().enumerate();
+    let document = |(at, word): (usize, &&str)| json!({"_id": format!("d{at}"), "title": "", "text": format!("The {word} of number {at}")});
+    write("corpus.jsonl", numbered().map(|one| document(one).to_string()).collect());
+    let query = |(at, word): (usize, &&str)| json!({"_id": format!("q{at}"), "text": word});
+    write("queries.jsonl", numbered().map(|one| query(one).to_string()).collect());
+    let judged = numbered().map(|(at, _)| format!("q{at}\td{at}\t1"));
+    let header = "query-id\tcorpus-id\tscore".to_owned();
+    write("qrels.tsv", std::iter::once(header).chain(judged).collect());
+    let corpus = folder.path().to_str().unwrap();
+    let mut bench = Bench::start(&["retrieval", "--corpus", corpus, "--lessons", "30"]);
+    let status = bench.ended();
+    assert!(status.success(), "{}", bench.read("log"));
+    let report: Value = serde_json::from_str(&bench.read("report.json")).unwrap();
+    let quality = &report["retrieval"]["collection"];
+    assert_eq!((&quality["documents"], &quality["queries"]), (&json!(5), &json!(5)));
+    let measures = &quality["without"]["measures"];
+    assert_eq!(*measures, json!({"ndcg_10": 1.0, "map": 1.0, "recall_100": 1.0}));
+    let size = &report["retrieval"]["sizes"][0];
+    assert_eq!(size["lessons"], 30);
+    assert!(size["latency"]["count"].as_u64().unwrap() > 0, "{size}");
+    assert_eq!(bench.left(), 0);
+}
