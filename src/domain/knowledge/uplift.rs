@@ -154,7 +154,7 @@ pub struct Difference {
     pub relative: Option<Interval>,
     /// What the interval of the difference shows.
     pub finding: UpliftFinding,
-    /// Arms with too few tasks, and how many more they need.
+    /// Arms with too few tasks, each with the missing number.
     pub missing: Vec<MissingTasks>,
 }
 
@@ -177,7 +177,7 @@ pub struct MissingTasks {
     /// Number of tasks that it needs, at least.
     #[schema(example = 30, minimum = 1)]
     pub needed: i64,
-    /// How many more must end.
+    /// Missing number of ended tasks.
     #[schema(example = 12, minimum = 1)]
     pub more: i64,
 }

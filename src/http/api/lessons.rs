@@ -141,7 +141,7 @@ pub async fn confirm_lesson(
 
 /// Archive a lesson.
 ///
-/// No agent gets it any more; people find it when they ask for archived lessons.
+/// Agents get it no longer. A search by a person finds it with the state `archived`.
 #[utoipa::path(post, path = "/v1/lessons/{lesson_id}/archive")]
 pub async fn archive_lesson(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,
@@ -199,7 +199,7 @@ pub async fn supersede_lesson(
 
 /// Link a contradicting lesson.
 ///
-/// Says that two lessons contradict each other: whoever is shown one is told of the other.
+/// Links two lessons with opposite contents. Each names the other in `contradicts`.
 #[utoipa::path(post, path = "/v1/lessons/{lesson_id}/contradict")]
 pub async fn contradict_lesson(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,
