@@ -12,6 +12,8 @@
 //! - No change is missed: a waiter takes its place before its own query.
 //! - The longest waiter is called first, and a claim that was called in vain keeps its place. Where agents are known
 //!   to differ, the better one is called first.
+//! - No call is lost: if a called claim ends without an answer of its own query (its wait is over, its caller went away,
+//!   its query failed), the next look queries again.
 //! - When a task that was left for a better agent goes to anybody, the claims that were passed over are called.
 
 mod queue;
@@ -185,7 +187,7 @@ impl Place {
     /// Turns the place into a ticket of the claim queue.
     pub(super) fn ticket(self) -> WaitTicket {
         let ticket = self.watch.queue().ticket();
-        WaitTicket { ticket, in_vain: 0, looks: 0, call: None, place: self }
+        WaitTicket { ticket, in_vain: 0, looks: 0, call: None, owes: false, place: self }
     }
 }
 
@@ -213,6 +215,8 @@ pub(super) struct WaitTicket {
     /// Number of completed looks when its own last query began.
     looks: u64,
     call: Option<oneshot::Receiver<()>>,
+    /// Whether it was called, and its query has no answer yet.
+    owes: bool,
     place: Place,
 }
 
@@ -230,6 +234,7 @@ impl WaitTicket {
         }
         self.call = Some(queue.enqueue(self.ticket, who, self.looks, self.in_vain));
         self.in_vain += 1;
+        self.owes = false;
         if queue.is_unseen() {
             self.place.watch.hinted.notify_one();
         }
@@ -253,13 +258,28 @@ impl WaitTicket {
         if let Some(call) = &mut self.call {
             // A dropped sender counts as a call.
             let _ = call.await;
+            self.owes = true;
         }
         self.call = None;
+    }
+
+    /// Its query found tasks.
+    pub(super) fn served(&mut self) {
+        self.owes = false;
     }
 }
 
 impl Drop for WaitTicket {
     fn drop(&mut self) {
-        self.place.watch.queue().leave(self.ticket);
+        let mut queue = self.place.watch.queue();
+        let called = self.call.as_mut().is_some_and(|call| call.try_recv().is_ok());
+        queue.leave(self.ticket);
+        if self.owes || called {
+            queue.lost();
+            self.place.watch.hinted.notify_one();
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

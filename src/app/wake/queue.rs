@@ -175,7 +175,8 @@ pub(super) struct WaitQueue {
     passed_over: bool,
     /// When a task that was left for a better agent goes to anybody: since when, and how long from then.
     rouse: Option<(Stopwatch, Duration)>,
-    /// Something changed while nobody was waiting, and no look has queried ready tasks since.
+    /// Something changed while nobody was waiting, or a called claim ended without an answer; no look has queried ready
+    /// tasks since.
     unseen: bool,
 }
 
@@ -294,6 +295,12 @@ impl WaitQueue {
         self.places -= 1;
         self.waiting.remove(&ticket);
         self.unverified.remove(&ticket);
+    }
+
+    /// A called claim ended without an answer: the task that it was called for may still be ready, so the next look
+    /// queries again.
+    pub(super) fn lost(&mut self) {
+        self.unseen = true;
     }
 
     /// Records the ready tasks of a look that began after `hints` hints. Calls, in the order of
@@ -494,4 +501,4 @@ fn take(ready: &mut [ReadySet], able: &[String], agent: AgentId) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -95,6 +95,7 @@ impl App {
                 // Never cancelled half-way: the claimer must get what the batch assigned.
                 let given = Box::pin(self.claims.submit(self, command.clone())).await?;
                 if !given.outcome.value.claims.is_empty() {
+                    ticket.served();
                     return Ok(Box::pin(self.with_lessons(given)).await);
                 }
                 ticket.enqueue(command.who(&given.able), caller.known(&given.able));

@@ -17,7 +17,7 @@ fn who(number: u8, words: &[&str]) -> Who {
     Who { agent: AgentId(id), key: KeyId(id), able: able(words), repeat: None }
 }
 
-fn ready(sets: &[(&[&str], i64)]) -> Vec<ReadySet> {
+pub(in crate::app::wake) fn ready(sets: &[(&[&str], i64)]) -> Vec<ReadySet> {
     let set = |(words, count): &(&[&str], i64)| ReadySet {
         capabilities: able(words).to_vec(),
         keeping: Keeping::Anybody,
