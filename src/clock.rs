@@ -31,6 +31,16 @@ impl Clock {
         }
     }
 
+    /// Begins a run that may take `within`. A manual clock stands still during a run, so nothing is left undone on a
+    /// slow machine.
+    #[must_use]
+    pub fn bound(&self, within: Duration) -> Bound {
+        Bound(match self {
+            Self::Manual(_) => None,
+            Self::Database => Some((Stopwatch::start(), within)),
+        })
+    }
+
     /// The current time, given the database's.
     #[must_use]
     pub fn or(&self, database: DateTime<Utc>) -> DateTime<Utc> {
@@ -94,5 +104,17 @@ impl Stopwatch {
     #[must_use]
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+/// Time that a run of background work may take, begun by [`Clock::bound`].
+#[derive(Debug, Clone, Copy)]
+pub struct Bound(Option<(Stopwatch, Duration)>);
+
+impl Bound {
+    /// Whether that time is over.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|(began, within)| began.elapsed() > within)
     }
 }

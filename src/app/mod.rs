@@ -16,6 +16,7 @@ pub mod approvals;
 pub mod artifacts;
 pub mod attempts;
 pub mod attention;
+mod bites;
 pub mod budgets;
 pub mod caller;
 pub mod caps;

@@ -21,7 +21,6 @@ use chrono::{DateTime, Utc};
 use super::{Duty, Report, Tally};
 use crate::{
     app::{App, Result},
-    clock::Stopwatch,
     domain::{
         goal::progress::left::{BlockerReason, OpenTask, left, sum_estimates},
         ids::{ApprovalId, GoalId, WorkspaceId},
@@ -73,9 +72,9 @@ impl App {
             store::goals::progress::durations(&mut tx).await?
         };
         drop(tx);
-        let (mut tally, begun) = (Tally::default(), Stopwatch::start());
+        let (mut tally, bound) = (Tally::default(), self.clock.bound(BUSY));
         for goal in due {
-            if begun.elapsed() > BUSY {
+            if bound.is_over() {
                 tally.left();
                 continue;
             }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::{Duty, Report};
 use crate::{
     app::{App, Result, caller::Actor},
-    clock::Stopwatch,
     domain::ids::{GoalId, WorkspaceId},
     store::{self, tasks::order::Unranked},
 };
@@ -32,12 +31,12 @@ pub(super) const DUTY: Duty = Duty {
 
 impl App {
     async fn rank_again(&self, workspace: WorkspaceId) -> Result<Report> {
-        let began = Stopwatch::start();
+        let bound = self.clock.bound(RUN);
         let mut report = Report::default();
         while let Some(ranked) = self.rank_some(workspace).await? {
             report.looked_at += ranked;
             report.did += ranked;
-            if began.elapsed() > RUN {
+            if bound.is_over() {
                 report.left = 1;
                 break;
             }

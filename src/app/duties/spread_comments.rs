@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::{Duty, Report};
 use crate::{
     app::{App, Result, caller::Actor},
-    clock::Stopwatch,
     domain::ids::{CommentId, WorkspaceId},
     store::{self, comments::deliveries::FORGOTTEN_AT_ONCE},
 };
@@ -26,11 +25,11 @@ const RUN: Duration = Duration::from_secs(1);
 impl App {
     /// One transaction per bite, until one is not full. Comments that are still fresh stay for the next run.
     async fn spread_comments(&self, workspace: WorkspaceId) -> Result<Report> {
-        let began = Stopwatch::start();
+        let bound = self.clock.bound(RUN);
         let mut report = Report::default();
         let mut after = Some(CommentId(Uuid::nil()));
         let mut ended = true;
-        while (after.is_some() || ended) && began.elapsed() <= RUN {
+        while (after.is_some() || ended) && !bound.is_over() {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             if let Some(last) = after {
                 let spread = store::comments::deliveries::spread(unit.tx(), last).await?;

@@ -1,20 +1,15 @@
 //! Retention of lessons: what was put away is deleted when the workspace says so.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 
 use crate::{
     app::{App, Result, caller::Actor, workspace},
-    clock::Stopwatch,
-    domain::ids::{LessonId, WorkspaceId},
+    domain::ids::WorkspaceId,
     store,
 };
 
 /// Lessons deleted in one transaction.
 const AT_ONCE: usize = 100;
-/// Time after which a run deletes no more; the next one goes on.
-const WITHIN: Duration = Duration::from_millis(500);
 
 impl App {
     /// Deletes lessons that were put away longer ago than the workspace keeps them. Returns their number, and whether
@@ -23,23 +18,15 @@ impl App {
         &self,
         workspace: WorkspaceId,
     ) -> Result<(u64, bool)> {
-        let began = Stopwatch::start();
         let mut tx = self.reader(workspace).await?;
         let kept = workspace::read(&mut tx).await?.lesson_retention_days;
         drop(tx);
         let Some(days) = kept else { return Ok((0, false)) };
-        let mut pruned = 0;
-        loop {
-            let gone = self.prune_some(workspace, TimeDelta::days(days.into())).await?;
-            pruned += gone.len() as u64;
-            let full = gone.len() >= AT_ONCE;
-            if !full || began.elapsed() > WITHIN {
-                return Ok((pruned, full));
-            }
-        }
+        let kept = TimeDelta::days(days.into());
+        self.delete_in_bites(AT_ONCE as u64, || self.prune_some(workspace, kept)).await
     }
 
-    async fn prune_some(&self, workspace: WorkspaceId, kept: TimeDelta) -> Result<Vec<LessonId>> {
+    async fn prune_some(&self, workspace: WorkspaceId, kept: TimeDelta) -> Result<u64> {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         store::knowledge::cursors::lock(unit.tx()).await?;
         let before = unit.now() - kept;
@@ -49,6 +36,6 @@ impl App {
             store::knowledge::retention::delete(unit.tx(), &gone).await?;
         }
         self.commit(unit).await?;
-        Ok(gone)
+        Ok(gone.len() as u64)
     }
 }

@@ -3,14 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use chrono::TimeDelta;
 
 use crate::{
     app::{App, Result},
-    clock::Stopwatch,
     domain::{
         ids::{AgentId, WorkspaceId, first_at},
         routing::{
@@ -37,8 +35,6 @@ const LATELY: TimeDelta = TimeDelta::minutes(30);
 const KEPT: TimeDelta = TimeDelta::days(30);
 /// How long records of former versions are kept after their last attempt.
 const RECORDS_KEPT: TimeDelta = TimeDelta::days(90);
-/// Time after which a run deletes no more; the next one goes on.
-const PRUNE_WITHIN: Duration = Duration::from_millis(500);
 
 impl App {
     /// Counts the ends of attempts that are in the journal, and makes the beliefs of this process anew if anything
@@ -89,18 +85,13 @@ impl App {
         &self,
         workspace: WorkspaceId,
     ) -> Result<(u64, bool)> {
-        let began = Stopwatch::start();
-        let mut pruned = 0;
-        loop {
+        let at_once = store::routing::assignments::PRUNED_AT_ONCE.unsigned_abs();
+        let bite = async || {
             let mut tx = self.reader(workspace).await?;
             let before = first_at(tx.now - KEPT);
-            let some = store::routing::assignments::prune(&mut tx, before).await?;
-            pruned += some;
-            let full = some >= store::routing::assignments::PRUNED_AT_ONCE.unsigned_abs();
-            if !full || began.elapsed() > PRUNE_WITHIN {
-                return Ok((pruned, full));
-            }
-        }
+            Ok(store::routing::assignments::prune(&mut tx, before).await?)
+        };
+        self.delete_in_bites(at_once, bite).await
     }
 }
 
@@ -111,18 +102,13 @@ impl App {
         &self,
         workspace: WorkspaceId,
     ) -> Result<(u64, bool)> {
-        let began = Stopwatch::start();
-        let mut pruned = 0;
-        loop {
+        let at_once = store::routing::records::PRUNED_AT_ONCE.unsigned_abs();
+        let bite = async || {
             let mut tx = self.reader(workspace).await?;
             let before = tx.now - RECORDS_KEPT;
-            let some = store::routing::records::prune(&mut tx, before).await?;
-            pruned += some;
-            let full = some >= store::routing::records::PRUNED_AT_ONCE.unsigned_abs();
-            if !full || began.elapsed() > PRUNE_WITHIN {
-                return Ok((pruned, full));
-            }
-        }
+            Ok(store::routing::records::prune(&mut tx, before).await?)
+        };
+        self.delete_in_bites(at_once, bite).await
     }
 }
 

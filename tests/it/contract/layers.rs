@@ -33,7 +33,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["artifacts", "knowledge", "planners", "sign_in", "tasks"],
     &["access", "approvals", "gates", "playbooks", "secrets", "workspace"],
     &["caller", "caps", "routing", "unit", "wake"],
-    &["coalesce", "edit", "error", "storage"],
+    &["bites", "coalesce", "edit", "error", "storage"],
 ];
 
 /// Each layer with what of the crate it may name. What is not here is beside the layers: it may name
