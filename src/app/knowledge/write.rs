@@ -223,34 +223,21 @@ async fn relate(
     let mut before: HashMap<i64, usize> = HashMap::new();
     for place in 0..admitted.len() {
         let one = &admitted[place];
-        let mut cluster = None;
-        for alike in by_text.remove(&place).unwrap_or_default() {
-            let near = alike.project_id.is_none() || alike.project_id == one.text.project;
-            if !near || alike.lesson_id == one.id {
-                continue;
-            }
-            let words = near::Words::of(&alike.title, &alike.body);
-            if near::resemblance(&one.words, &words) >= near::NEAR {
-                cluster = cluster.or(Some(alike.cluster_id));
-            }
-            let (mine, its) = ((&*one.text.title, &*one.text.body), (&*alike.title, &*alike.body));
-            if near::contradicts(mine, its) {
-                opposites.push((one.id, alike.lesson_id));
-            }
-        }
+        let stored = by_text.remove(&place).unwrap_or_default();
         let places: BTreeSet<usize> =
             one.bands.iter().filter_map(|band| before.get(band).copied()).collect();
-        for other in places.iter().rev().take(4).map(|place| &admitted[*place]) {
-            let near = other.text.project.is_none() || other.text.project == one.text.project;
-            if !near {
+        let written = places.iter().rev().take(4).map(|place| Other::from(&admitted[*place]));
+        let mut cluster = None;
+        for other in stored.iter().map(Other::from).chain(written) {
+            let seen = other.project.is_none() || other.project == one.text.project;
+            if !seen || other.id == one.id {
                 continue;
             }
-            if near::resemblance(&one.words, &other.words) >= near::NEAR {
+            let words = near::Words::of(other.title, other.body);
+            if near::resemblance(&one.words, &words) >= near::NEAR {
                 cluster = cluster.or(Some(other.cluster));
             }
-            let (mine, its) =
-                ((&*one.text.title, &*one.text.body), (&*other.text.title, &*other.text.body));
-            if near::contradicts(mine, its) {
+            if contradicts(&Other::from(one), &other) {
                 opposites.push((one.id, other.id));
             }
         }
@@ -260,6 +247,49 @@ async fn relate(
         }
     }
     Ok((admitted, opposites))
+}
+
+/// A lesson that may resemble a text: stored before, or written in the same batch.
+struct Other<'a> {
+    id: LessonId,
+    cluster: LessonId,
+    project: Option<ProjectId>,
+    kind: LessonKind,
+    title: &'a str,
+    body: &'a str,
+}
+
+impl<'a> From<&'a Alike> for Other<'a> {
+    fn from(alike: &'a Alike) -> Self {
+        Self {
+            id: alike.lesson_id,
+            cluster: alike.cluster_id,
+            project: alike.project_id,
+            kind: alike.kind,
+            title: &alike.title,
+            body: &alike.body,
+        }
+    }
+}
+
+impl<'a> From<&'a Admitted> for Other<'a> {
+    fn from(admitted: &'a Admitted) -> Self {
+        Self {
+            id: admitted.id,
+            cluster: admitted.cluster,
+            project: admitted.text.project,
+            kind: admitted.text.kind,
+            title: &admitted.text.title,
+            body: &admitted.text.body,
+        }
+    }
+}
+
+/// A digest tells what was done and claims nothing: "Enable X" and "Disable X" may both have been done.
+fn contradicts(one: &Other<'_>, other: &Other<'_>) -> bool {
+    one.kind != LessonKind::Digest
+        && other.kind != LessonKind::Digest
+        && near::contradicts((one.title, one.body), (other.title, other.body))
 }
 
 async fn store_all(unit: &mut Unit, admitted: &[Admitted]) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         ids::{LessonId, ProjectId},
-        knowledge::LessonState,
+        knowledge::{LessonKind, LessonState},
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -54,6 +54,8 @@ pub struct Alike {
     pub cluster_id: LessonId,
     /// Its project.
     pub project_id: Option<ProjectId>,
+    /// Its kind.
+    pub kind: LessonKind,
     /// Its title.
     pub title: String,
     /// Its body.
@@ -89,7 +91,7 @@ pub async fn alike(tx: &mut Tx, bands: &[(i32, i64)]) -> sqlx::Result<Vec<Alike>
         )
         select r.ordinal as "text!", l.lesson_id as "lesson_id: LessonId",
                l.cluster_id as "cluster_id: LessonId", l.project_id as "project_id: ProjectId",
-               v.title, v.body
+               l.kind as "kind: LessonKind", v.title, v.body
         from ranked r
         join lessons l on l.workspace_id = $1 and l.lesson_id = r.lesson_id
         join lesson_versions v on v.workspace_id = $1 and v.lesson_id = l.lesson_id
