@@ -1,11 +1,16 @@
 //! Secrets in a text: keys, tokens and passwords that must not be stored.
 //!
-//! Formats are recognised by the beginnings that their issuers gave them, so that scanners find them; what has no such
-//! beginning is recognised by what stands before it (`password = ...`, `Authorization: Bearer ...`) and by how random it
-//! looks. Digests, ids and placeholders (`<TOKEN>`, `$KEY`, `xxxx`) are none. Invisible characters within a secret do not
-//! hide it. It is a net and no proof: a secret in plain words passes.
+//! Formats are recognised by the beginnings that their issuers gave them, so that scanners find them; what has no
+//! such beginning is recognised by what stands before it (`password = ...`, `Authorization: Bearer ...`) and by how
+//! random it looks. Digests, ids and placeholders (`<TOKEN>`, `$KEY`, `xxxx`) are none. Neither invisible characters,
+//! nor letters of full width, nor escapes (`\nghp_...`) hide a secret. It is a net and no proof: a secret in plain
+//! words passes, and so does one in base64.
 //!
-//! A cheap look for the beginnings comes first, because nearly no text has any; patterns are compiled when one is needed.
+//! What an explicit key or flag names may be short (`DB_PASSWORD=hunter2`). Lessons of agents are full of such keys
+//! with values that are none: types, names, calls, paths, units, algorithms. These are known by their form and pass.
+//!
+//! A cheap look for the beginnings comes first, because nearly no text has any; patterns are compiled when one is
+//! needed.
 
 use std::{ops::Range, sync::LazyLock};
 
@@ -20,32 +25,51 @@ pub struct Found {
     pub range: Range<usize>,
 }
 
+/// What else a match must be, to be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// Nothing: its beginning says enough.
+    None,
+    /// Random by its looks: the pattern alone says too little.
+    Random,
+    /// A value as [`is_password`] tells it.
+    Password,
+}
+
 /// A format: what it is, the texts of which one is in every secret of it, and its pattern. The secret is the group `s`,
-/// or all of the match.
+/// or all of the match; the group `judged`, if there is one, is what is looked at.
 struct Format {
     kind: &'static str,
     hints: &'static [&'static str],
     pattern: LazyLock<Option<Regex>>,
-    /// Whether the secret must look random: its pattern alone says too little.
-    random: bool,
+    check: Check,
 }
 
 macro_rules! formats {
-    ($($kind:literal [$($hint:literal),+] $($random:ident)? $pattern:literal;)+) => {
+    ($($kind:literal [$($hint:literal),+] $($check:ident)? $pattern:literal;)+) => {
         vec![$(Format {
             kind: $kind,
             hints: &[$($hint),+],
-            pattern: LazyLock::new(|| Regex::new($pattern).ok()),
-            random: formats!(@random $($random)?),
+            pattern: LazyLock::new(|| compiled($pattern)),
+            check: formats!(@check $($check)?),
         }),+]
     };
-    (@random) => { false };
-    (@random random) => { true };
+    (@check) => { Check::None };
+    (@check random) => { Check::Random };
+    (@check password) => { Check::Password };
+}
+
+/// The pattern with edges of ASCII words: a letter outside ASCII before a token does not hide it, and edges of Unicode
+/// are slow.
+fn compiled(pattern: &str) -> Option<Regex> {
+    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)")).ok()
 }
 
 static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
     formats! {
-        "private key" ["PRIVATE KEY"] r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)";
+        // Only with base64 below, perhaps after headers: texts speak of the first line.
+        "private key" ["PRIVATE KEY"] random
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[^A-Za-z0-9]|\d{1,4}[^A-Za-z0-9]){0,60}(?:(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\n]{0,120}?[^A-Za-z0-9]{1,40}){0,4}?(?P<judged>[A-Za-z0-9+/]{20,}={0,2})[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)";
         "key of AWS" ["AKIA", "ASIA", "ABIA", "ACCA"] r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b";
         "secret key of AWS" ["aws", "AWS"] random r#"(?i)aws.{0,30}?(?:secret|key).{0,20}?[=:\s"']+(?P<s>[A-Za-z0-9/+]{40})\b"#;
         "token of GitHub" ["ghp_", "gho_", "ghu_", "ghs_", "ghr_"] r"\bgh[pousr]_[A-Za-z0-9]{30,255}";
@@ -91,30 +115,40 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         "key of Square" ["sq0atp-", "sq0csp-", "EAAA"] r"\b(?:sq0(?:atp|csp)-[A-Za-z0-9_-]{22,}|EAAA[A-Za-z0-9_-]{60})";
         "key of Groq or xAI" ["gsk_", "xai-"] random r"\b(?:gsk_|xai-)[A-Za-z0-9]{40,}";
         "token of Docker Hub" ["dckr_pat_", "dckr_oat_"] r"\bdckr_[po]at_[A-Za-z0-9_-]{20,}";
-    "token of Terraform" [".atlasv1."] r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{40,}";
-    "key of Heroku" ["HRKU-"] r"\bHRKU-[A-Za-z0-9_-]{30,}";
-    "token of Sentry" ["sntrys_", "sntryu_"] r"\bsntry[su]_[A-Za-z0-9_+/=-]{40,}";
-    "token of Replicate" ["r8_"] r"\br8_[A-Za-z0-9]{30,}";
-    "key of Perplexity" ["pplx-"] r"\bpplx-[A-Za-z0-9]{30,}";
-    "token of PlanetScale" ["pscale_"] r"\bpscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{30,}";
-    "key of RubyGems" ["rubygems_"] r"\brubygems_[0-9a-f]{40,}";
-    "token of Buildkite" ["bkua_", "bkaj_"] r"\bbk(?:ua|aj)_[0-9a-z]{30,}";
-    "password of curl" ["curl"] random r#"\bcurl\b[^\n]{0,120}?\s-u\s*["']?[^\s:"']{1,60}:(?P<s>[^\s"']{6,100})"#;
-    "JSON web token" ["eyJ"] r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}";
+        "token of Terraform" [".atlasv1."] r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{40,}";
+        "key of Heroku" ["HRKU-"] r"\bHRKU-[A-Za-z0-9_-]{30,}";
+        "token of Sentry" ["sntrys_", "sntryu_"] r"\bsntry[su]_[A-Za-z0-9_+/=-]{40,}";
+        "token of Replicate" ["r8_"] r"\br8_[A-Za-z0-9]{30,}";
+        "key of Perplexity" ["pplx-"] r"\bpplx-[A-Za-z0-9]{30,}";
+        "token of PlanetScale" ["pscale_"] r"\bpscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{30,}";
+        "key of RubyGems" ["rubygems_"] r"\brubygems_[0-9a-f]{40,}";
+        "token of Buildkite" ["bkua_", "bkaj_"] r"\bbk(?:ua|aj)_[0-9a-z]{30,}";
+        "password of curl" ["curl"] random r#"\bcurl\b[^\n]{0,120}?\s-u\s*["']?[^\s:"']{1,60}:(?P<s>[^\s"']{6,100})"#;
+        "JSON web token" ["eyJ"] r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}";
         "token of muster" ["mst_", "mss_", "msl_", "lse_"] r"\b(?:mst|mss|msl|lse)_[A-Za-z0-9-]{6,}_[A-Za-z0-9_-]{20,}";
         "password in a URL" ["://"] r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'<>]{1,100}:(?P<s>[^\s/@'<>]{3,200})@[^\s/]+";
         "token of an Authorization header" ["earer ", "asic ", "EARER "] random r#"(?i)\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+(?P<s>[A-Za-z0-9._~+/=-]{12,})"#;
         "bearer token" ["earer "] random r"\b[Bb]earer\s+(?P<s>[A-Za-z0-9._~+/=-]{20,})";
-        "password or key" ["assw", "ASSW", "ecret", "ECRET", "oken", "OKEN", "pi_key", "pi-key", "pi-Key", "pi key", "PI key", "PI Key", "piKey", "PASS", "_pass", "PI_KEY", "PIKEY", "pikey", "rivate_key", "ccess_key", "ACCESS_KEY", "redential", "pwd", "PWD"] random
-            r#"(?i)\b[a-z0-9_.-]{0,40}(?:password|passwd|pwd|_pass|secret|token|api[_ -]?key|access[_-]?key|private[_-]?key|credential)s?["']?\s{0,3}(?:=|:|=>|:=)\s{0,3}["'`]?(?P<s>[^\s"'`,;]{8,200})"#;
+        "password or key"
+            ["assw", "ASSW", "assphrase", "ASSPHRASE", "ecret", "ECRET", "oken", "OKEN", "pi_key", "pi-key",
+             "pi-Key", "pi key", "PI key", "PI Key", "piKey", "PASS", "_pass", "-pass", "PI_KEY", "PIKEY",
+             "pikey", "rivate_key", "rivate-key", "rivateKey", "RIVATE_KEY", "ccess_key", "ccess-key",
+             "ccessKey", "ACCESS_KEY", "redential", "REDENTIAL", "pwd", "PWD"] password
+            r#"(?i)\b(?P<key>[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|pwd|[_-]pass|secret|token|api[_ -]?key|access[_-]?key|private[_-]?key|credential)s?)[*_]{0,2}\\?["'`]?[*_]{0,2}\s{0,3}(?P<sign>=>|:=|=|:)[*_]{0,2}\s{0,3}(?:[bruf@]{0,2}\\?["'`])?(?P<s>[^\s"'`,;]{6,200})"#;
+        "password or key"
+            ["assw", "ASSW", "assphrase", "ASSPHRASE", "ecret", "ECRET", "oken", "OKEN", "pi_key", "pi-key",
+             "pi-Key", "pi key", "PI key", "PI Key", "piKey", "PASS", "_pass", "-pass", "PI_KEY", "PIKEY",
+             "pikey", "rivate_key", "rivate-key", "rivateKey", "RIVATE_KEY", "ccess_key", "ccess-key",
+             "ccessKey", "ACCESS_KEY", "redential", "REDENTIAL", "pwd", "PWD"] password
+            r#"(?i)(?:^|[\s"'`(\[=])--?(?P<key>(?:[a-z0-9]{1,20}-){0,3}(?:pass|(?:password|passwd|passphrase|pwd|secret|token|api-?key|access-?key|private-?key|credential)s?))["']?,?\s{1,3}["']?(?P<s>[^\s"'`,;]{6,200})"#;
     }
 });
 
 /// Every secret of a text, in order, without overlaps.
 #[must_use]
 pub fn find(text: &str) -> Vec<Found> {
-    // Invisible characters are taken out; places are those of the text that was given.
-    let (plain, places) = without_invisible(text);
+    // What hides a secret is undone; places are those of the text that was given.
+    let (plain, places) = unhidden(text);
     let mut found: Vec<Found> = Vec::new();
     for format in FORMATS.iter() {
         if !format.hints.iter().any(|hint| plain.contains(hint)) {
@@ -130,8 +164,19 @@ pub fn find(text: &str) -> Vec<Found> {
                 continue;
             }
             let Some(secret) = captures.name("s").or_else(|| captures.get(0)) else { continue };
-            if is_placeholder(secret.as_str()) || (format.random && !looks_random(secret.as_str()))
-            {
+            let judged = captures.name("judged").unwrap_or(secret).as_str();
+            let passes = match format.check {
+                Check::None => true,
+                Check::Random => looks_random(judged),
+                Check::Password => {
+                    let start = captures.get(0).map_or(0, |found| found.start());
+                    let part = |name| captures.name(name).map(|found| found.as_str());
+                    let quoted = plain[..secret.start()].ends_with(['"', '\'', '`']);
+                    let (key, sign) = (part("key").unwrap_or_default(), part("sign"));
+                    is_password(&Named { before: &plain[..start], key, sign, quoted }, judged)
+                }
+            };
+            if !passes || is_placeholder(judged) {
                 continue;
             }
             let range = places.of(secret.start())..places.of(secret.end());
@@ -167,7 +212,7 @@ pub fn redact(text: &str) -> (String, Vec<&'static str>) {
     (redacted, found.into_iter().map(|one| one.kind).collect())
 }
 
-/// Places of a text without its invisible characters, in the text that was given.
+/// Places of an unhidden text in the text that was given.
 struct Places(Vec<(usize, usize)>);
 
 impl Places {
@@ -178,20 +223,29 @@ impl Places {
     }
 }
 
-fn without_invisible(text: &str) -> (String, Places) {
+/// The text without invisible characters, with ASCII for its forms of full width, and blanks for escapes of blanks: the
+/// letter of `\n` would belong to the word that follows.
+fn unhidden(text: &str) -> (String, Places) {
     let mut plain = String::with_capacity(text.len());
     let mut places = vec![(0, 0)];
-    let mut skipped = false;
-    for (at, c) in text.char_indices() {
-        if is_invisible(c) {
-            skipped = true;
-            continue;
+    let mut moved = 0;
+    let mut letters = text.char_indices().peekable();
+    while let Some((_, c)) = letters.next() {
+        match u32::from(c) {
+            _ if is_invisible(c) => {}
+            wide @ 0xFF01..=0xFF5E => plain.extend(char::from_u32(wide - 0xFEE0)),
+            _ if c == '\\'
+                && letters.next_if(|(_, next)| matches!(next, 'n' | 'r' | 't')).is_some() =>
+            {
+                plain.push_str("  ");
+            }
+            _ => plain.push(c),
         }
-        if skipped {
-            places.push((plain.len(), at));
-            skipped = false;
+        let next = letters.peek().map_or(text.len(), |(next, _)| *next);
+        if next - plain.len() != moved {
+            moved = next - plain.len();
+            places.push((plain.len(), next));
         }
-        plain.push(c);
     }
     (plain, Places(places))
 }
@@ -240,6 +294,156 @@ fn is_placeholder(value: &str) -> bool {
         || ordinary.contains(&lower.as_str())
         || words.iter().any(|word| lower.contains(word))
         || has_few_characters(value)
+}
+
+/// What stands before a value.
+struct Named<'a> {
+    before: &'a str,
+    key: &'a str,
+    /// What is between key and value; nothing after a flag.
+    sign: Option<&'a str>,
+    quoted: bool,
+}
+
+/// Whether the value of a key is a password or a key, and no type, name, path, number or other word of code.
+fn is_password(named: &Named<'_>, value: &str) -> bool {
+    if value.contains("...") || value.contains('…') {
+        return false;
+    }
+    // The next parameter of a URL; brackets and full stops of the text around it.
+    let value =
+        value.split_once('&').filter(|(_, next)| next.contains('=')).map_or(value, |(one, _)| one);
+    let value = if named.quoted { value } else { without_closing(value) };
+    let value = value.trim_end_matches(|c: char| ")]}>.,;:!?*_~|\\".contains(c));
+    let key = named.key.to_lowercase();
+    let password =
+        ["passw", "passphrase", "pwd", "_pass", "-pass"].iter().any(|word| key.contains(word))
+            || key == "pass";
+    let set = named.sign == Some("=") && !named.key.contains(|c: char| c.is_ascii_lowercase());
+    let explicit = password || set || named.sign.is_none();
+    if value.len() < if explicit { 6 } else { 8 } || is_of_code(named, value) {
+        return false;
+    }
+    let technical = TECHNICAL.as_ref().map_or(value.into(), |words| words.replace_all(value, ""));
+    let (letter, digit) = (
+        technical.contains(|c: char| c.is_ascii_alphabetic()),
+        technical.contains(|c: char| c.is_ascii_digit()),
+    );
+    let sign = technical.contains(['!', '$', '@', '#', '^', '%']);
+    letter && (digit || (explicit && sign)) && (explicit || looks_random(value))
+}
+
+/// The value without what code has after it: `600}})).await`.
+fn without_closing(value: &str) -> &str {
+    let closing = [')', '}', ']'];
+    let Some((one, _)) = value.split_once(closing) else { return value };
+    let after = value[one.len()..].trim_start_matches(closing);
+    if after.is_empty() || after.starts_with(['.', ';', '?', ':']) { one } else { value }
+}
+
+/// Names of algorithms, formats and types that have digits.
+static TECHNICAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compiled(
+        r"(?i)argon2(?:id|i|d)?|bcrypt\d?|pbkdf2|blake[23][bs]?|sha-?\d{1,3}|md[45]|(?:hs|rs|es|ps)(?:256|384|512)|x?ed25519|x25519|secp\d{3}[kr]1|rsa-?\d{4}|aes-?(?:128|192|256)|base-?(?:16|32|58|62|64)|utf-?(?:8|16|32)|oauth-?[12]|uuid-?v?[1-8]|x-?509|pkcs-?\d{1,2}|http-?[123]\b|ipv[46]|k8s|i18n|\b2fa|\bv\d{1,2}\b|^(?:u?int|float|bytes?|varchar|char|str|string|text|bit)\d{1,4}$",
+    )
+});
+
+/// Values that are known by their form.
+static OF_CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compiled(concat!(
+        r"(?i)^(?:",
+        // A number with a unit, a date, a version, a number in hexadecimal.
+        r"[~<>=≤≥≈±]{0,2}\d+(?:[.,_-]\d+)*[-_+/]?(?:[nuµm]?s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|years?|b|bits?|bytes?|[kmgt]i?b?|tokens?|chars?|characters?|letters?|digits?|words?|hex|rp[ms]|requests?|req|calls?|x|px|times|%)(?:[-/+._].*)?",
+        r"|\d{4}-\d\d-\d\d.*|v?\d+(?:\.\d+)+[a-z0-9.+-]*|0x[0-9a-f]{1,8}",
+        // A digest, a name in a cloud, an address of mail, a path of Windows, a tag or an anchor of YAML.
+        r"|sha\d{1,3}:.*|arn:.*|[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}|[a-z]{3,}@[a-z-]+|[a-z]:[\\/].*|![a-z/.:-]+|\*[a-z]\w*",
+        // An index, a member, a pair.
+        r"|[a-z_][\w.]*\[.*|.*->.*|[a-z_]{2,}={1,2}[^=].*",
+        // A name that ends in what it is of: `password2`, `new_token1`.
+        r"|(?:[a-z_]+[_.])?(?:password|passwd|pass|pwd|secret|token|key|credential|cred|user|name|value|val|field|arg|param|var|foo|bar|baz|item|line|step)s?_?\d",
+        // The same in camel case.
+        r"|(?-i:[a-z]+(?:[A-Z][a-z]+)*(?:Password|Passwd|Pass|Pwd|Secret|Token|Key|Credential)s?\d)",
+        r")$",
+    ))
+});
+
+/// Whether a value is a word of code: a reference, a path, a number with a unit, words with signs between them.
+fn is_of_code(named: &Named<'_>, value: &str) -> bool {
+    const OF_PARSERS: [&str; 16] = [
+        "unexpected",
+        "expected",
+        "invalid",
+        "unknown",
+        "next",
+        "current",
+        "found",
+        "got",
+        "illegal",
+        "bad",
+        "stop",
+        "special",
+        "pad",
+        "mask",
+        "last",
+        "first",
+    ];
+    const OF_BINDINGS: [&str; 9] =
+        ["let", "const", "var", "val", "final", "mut", "auto", "static", "return"];
+    let last = named.before.split_whitespace().next_back().unwrap_or_default().to_lowercase();
+    let last = last.trim_matches(|c: char| !c.is_ascii_alphabetic());
+    let bound = !named.quoted && (named.sign == Some(":=") || OF_BINDINGS.contains(&last));
+    bound
+        || (named.key.eq_ignore_ascii_case("token") && OF_PARSERS.contains(&last))
+        || value.starts_with(['=', '>', '-', '|', ':'])
+        || ["://", "${", "{{", "#{"].iter().any(|sign| value.contains(sign))
+        || OF_CODE.as_ref().is_some_and(|forms| forms.is_match(value))
+        || is_path(value)
+        || is_words(value)
+}
+
+/// Whether a value is a path or a path of names: `/run/secrets/db1`, `src/auth2.rs`, `config.password2`, `A_KEY_2`.
+fn is_path(value: &str) -> bool {
+    let value = value.trim_start_matches(['@', '~', '.']);
+    let variable = value.contains('_')
+        && value.starts_with(|c: char| c.is_ascii_uppercase())
+        && value.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let parts: Vec<&str> = value.split(['/', '.', ':', '-', '_']).collect();
+    let names = parts.len() >= 2 && parts.iter().all(|part| part.is_empty() || is_name(part));
+    let path = value.contains('/') || variable || (value.contains('.') && is_head(parts[0]));
+    names && path
+}
+
+/// Whether a part may be the first of words: a password may stand before a full stop.
+fn is_head(part: &str) -> bool {
+    let mixed = |of: fn(&u8) -> bool| part.bytes().any(|c| of(&c));
+    !(mixed(u8::is_ascii_digit) && mixed(u8::is_ascii_alphabetic)) || is_technical(part)
+}
+
+fn is_technical(part: &str) -> bool {
+    TECHNICAL.as_ref().is_some_and(|words| words.replace_all(part, "").is_empty())
+}
+
+/// Whether a part is letters with at most three digits after them, or few digits.
+fn is_name(part: &str) -> bool {
+    let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = part.len() - letters.len();
+    let most = if letters.is_empty() { 4 } else { 3 };
+    let plain = digits <= most && letters.chars().all(|c| c.is_ascii_alphabetic());
+    plain || is_technical(part)
+}
+
+/// Whether a value is small words with signs between them: `base64-encoded`, `required|min:8`, `db-credentials-2`.
+fn is_words(value: &str) -> bool {
+    let parts: Vec<&str> = value
+        .split(['-', '_', '.', '/', ':', '|', '=', '+', ',', '~', '?'])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let word = |part: &&str| part.len() >= 3 && part.chars().all(|c| c.is_ascii_lowercase());
+    parts.len() >= 2
+        && parts.first().is_some_and(|part| is_head(part))
+        && parts.iter().any(word)
+        && !value.contains(|c: char| c.is_ascii_uppercase())
+        && parts.iter().all(|part| is_name(part))
 }
 
 fn is_uuid(value: &str) -> bool {
@@ -354,6 +558,7 @@ mod tests {
             join(&["curl -u admin:", &noise(14), " https://a.example"]),
             join(&["dckr", "_pat_", &noise(27)]),
             join(&["xo", "xc-", "123456789012-", &noise(24)]),
+            join(&["https://a.example/?to", "ken=", &noise(12), "&page=2"]),
         ]
     }
 
@@ -383,6 +588,73 @@ mod tests {
     }
 
     #[test]
+    fn a_short_password_after_its_key_is_found() {
+        for (before, secret, after) in [
+            ("DB_PASSWORD=", ["hunt", "er2"], ""),
+            ("DB_PASSWORD=", ["hunt", "er2"], ".See the wiki"),
+            ("export SMTP_PASS='", ["hunt", "er2"], "'"),
+            ("run --password ", ["hunt", "er2x"], " now"),
+            ("run --db-password=", ["hunt", "er2x"], ""),
+            ("password: ", ["Tr0u", "b4dor"], ", then"),
+            ("PGPASSWORD=", ["abc", "123"], " psql -h db1"),
+            ("The password: `", ["abc", "123"], "`"),
+            ("{\"db_password\": \"", ["s3c", "r3t"], "\"}"),
+            ("{\\\"password\\\":\\\"", ["hunt", "er2"], "\"}"),
+            ("**Password:** ", ["hunt", "er2"], ""),
+            ("[\"--token\", \"", ["ab", "c1234"], "\"]"),
+            ("connect(password='", ["pa$$", "word"], "')"),
+            ("connect(password=", ["hunt", "er2"], ").await"),
+            ("passwd => \"", ["correct!", "horse"], "\""),
+            ("password: ", ["Adm", "in@123"], "."),
+            ("password: ", ["!Pas", "sw0rd"], ""),
+            ("API_TOKEN=", ["ab1", "2cd"], "\\nX=1"),
+            ("password = b\"", ["hunt", "er2"], "\""),
+        ] {
+            let secret = secret.concat();
+            let (redacted, kinds) = redact(&format!("Log in:\n{before}{secret}{after}"));
+            assert_eq!(kinds, ["password or key"], "{before}");
+            assert!(!redacted.contains(&secret) && redacted.contains(before), "{redacted}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_found_without_its_end() {
+        let begin = ["-----BEGIN RSA PRIV", "ATE KEY-----"].concat();
+        let line = ["MIIE", &noise(60)].concat();
+        let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0f1e";
+        for text in [
+            format!("{begin}\n{line}"),
+            format!("{begin}\\n{line}\\n{line}"),
+            format!("{begin}\n{headers}\n\n{line}\n"),
+            format!("\"{begin}\\n\" +\n  \"{line}\\n\""),
+            format!("  1\t{begin}\n  2\t{line}"),
+        ] {
+            let (redacted, kinds) = redact(&text);
+            assert_eq!(kinds, ["private key"], "{text}");
+            assert!(!redacted.contains(&line), "{redacted}");
+        }
+    }
+
+    #[test]
+    fn escapes_and_full_width_hide_nothing() {
+        let secret = ["gh", "p_", &noise(36)].concat();
+        for escape in ["\\n", "\\r", "\\t", "\\r\\n", "\\\\n", "é", "令"] {
+            let (redacted, kinds) = redact(&format!("a{escape}{secret}{escape} b"));
+            assert_eq!(kinds, ["token of GitHub"], "{escape}");
+            assert_eq!(redacted, format!("a{escape}[redacted: token of GitHub]{escape} b"));
+        }
+        let wide = |text: &str| -> String {
+            text.chars().filter_map(|c| char::from_u32(u32::from(c) + 0xFEE0)).collect()
+        };
+        let (redacted, kinds) = redact(&format!("é {} b", wide(&secret)));
+        assert_eq!(kinds, ["token of GitHub"]);
+        assert_eq!(redacted, "é [redacted: token of GitHub] b");
+        let (redacted, kinds) = redact(&["x ", &wide("password=hun"), &wide("ter2")].concat());
+        assert_eq!(kinds, ["password or key"]);
+        assert_eq!(redacted, format!("x {}[redacted: password or key]", wide("password=")));
+    }
+
+    #[test]
     fn what_only_resembles_a_secret_is_kept() {
         for text in [
             "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -408,6 +680,92 @@ mod tests {
             "csrf_token: 01890a5d-ac96-774b-bcce-b302099a8057",
             "next_page_token: CAUQAA12345678",
             "token: 01890a5d-ac96-774b-bcce-b302099a8057",
+            "A PEM file begins with -----BEGIN RSA PRIVATE KEY----- and has base64 below.",
+            "From `-----BEGIN PRIVATE KEY-----` to `-----END PRIVATE KEY-----`, see /etc/ssl/private/app.pem",
+            "password: at least 8 characters",
+            "token=None",
+            "token_count=1234",
+            "max_tokens: 4096",
+            "secret: string",
+            "api_key: str",
+            "password_hash: bcrypt2",
+            "password: argon2id",
+            "password: base64-encoded",
+            "password: min 8 chars",
+            "password: 12+chars",
+            "password: 8-72-characters",
+            "'password' => 'required|min:8|confirmed',",
+            "password: String!",
+            "password?: string | undefined",
+            "{password: string}",
+            "secret: UTF8String",
+            "secret: bytes32",
+            "token: OAuth2Token",
+            "token: HS256/RS256",
+            "token: 3600s",
+            "token: 4096/request",
+            "tokens: 128000",
+            "token: 2024-06-01T10:00:00Z",
+            "DB_PASSWORD=$PGPASS1",
+            "DB_PASSWORD=${DB_PASS1:-none}",
+            "DB_PASSWORD=PROD_DB_PASSWORD_2",
+            "DB_PASSWORD_FILE=/run/secrets/db1",
+            "password: /run/secrets/db1",
+            "--password-file ./secrets/pw1.txt",
+            "--password $PW1",
+            "--password --user2",
+            "--password is read from stdin",
+            "--token <token1>",
+            "--max-tokens 4096tokens",
+            "--secret id=npmrc1,src=.npmrc",
+            "--secret my-secret-1",
+            "password = config.password2",
+            "password = self.cleaned_data[\"password1\"]",
+            "password=password2",
+            "password: newPassword2",
+            "const token = parser2",
+            "let password = input1;",
+            "token := next2token",
+            "token = tokens[i+1]",
+            "token = cfg->token1",
+            "password == confirm2",
+            "token==token2",
+            "Secrets::Chacha20Poly1305 { key, iv }",
+            "password: !secret db1",
+            "password: !vault |",
+            "secret: db-credentials-2",
+            "secretName: app-tls-2024",
+            "secret: arn:aws:secretsmanager:us-east-1:123456789012:secret:db1",
+            "token: parser.rs:123",
+            "unexpected token: TS2304ab",
+            "Unexpected token: 'U+0022abc'",
+            "api_key = settings.API_KEY2",
+            "api_key=process.env.KEY2",
+            "apiKey: import.meta.env.VITE_KEY1",
+            "PWD=/home/user1/project2",
+            "OLDPWD=/srv/app2",
+            "token_url: https://auth1.example.com/v2/token",
+            "token: https://auth1.example.com/v2/token",
+            "credentials: me@host2.example.com",
+            "client_secret_basic or private_key_jwt",
+            "private_key: id_ed25519",
+            "access_key: \"v2\"",
+            "passwords: sha256-hashed",
+            "token: uuid-v4",
+            "Password: required!",
+            "password: optional*",
+            "password=***",
+            "password: hunter",
+            "tasks(json!({\"output_tokens\": 600}})).await",
+            "token: sk-abc123...",
+            "The password was changed in v2.1 of the schema",
+            "| password | varchar255 | not null |",
+            "password: varchar255",
+            "password: Optional[str]",
+            "password: Annotated[str,8]",
+            "secret = b\"\"",
+            "PGPASSWORD= psql -h db1",
+            "password=min_length=8",
         ] {
             let found: Vec<_> = find(text).into_iter().map(|one| one.kind).collect();
             assert!(found.is_empty(), "{text}: {found:?}");
@@ -423,7 +781,7 @@ mod tests {
 
         #[test]
         fn a_secret_is_found_wherever_it_stands(
-            before in "[ a-z\n\u{200b}é]{0,40}", after in "[ .,\n]{1}[ a-zé]{0,40}", at in 0_usize..44,
+            before in "[ a-z\n\u{200b}é]{0,40}", after in "[ .,\n]{1}[ a-zé]{0,40}", at in 0_usize..45,
         ) {
             let all = fixtures();
             let secret = &all[at % all.len()];
