@@ -178,7 +178,7 @@ pub(in crate::app) async fn pack_for(
 }
 
 async fn pack(tx: &mut Tx, sight: &Sight, asked: PackFor<'_>) -> Result<ContextPack> {
-    let filter = Filter { except_task: asked.except_task.map(|task| task.0), ..Filter::default() };
+    let filter = Filter { except_task: asked.except_task, ..Filter::default() };
     let search = Asked {
         text: asked.text,
         states: USABLE.to_vec(),

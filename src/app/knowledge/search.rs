@@ -38,6 +38,7 @@ use crate::{
         },
         refusal::Refusal,
         span::{Ends, Span},
+        words::Words as _,
     },
     store::{
         self, Tx,
@@ -114,7 +115,7 @@ impl SearchRequest {
             project: self.project_id,
             kinds: self.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
             outcomes: self.outcomes.iter().map(|outcome| outcome.as_str().to_owned()).collect(),
-            states: Vec::new(),
+            without: Vec::new(),
             capabilities: self.capabilities.clone(),
             learned_after: self.learned_after,
             learned_before: self.learned_before,
@@ -351,14 +352,18 @@ pub(in crate::app) async fn find(tx: &mut Tx, sight: &Sight, asked: &Asked<'_>) 
     Ok(Found { hits, documents, held_back, corrected })
 }
 
-/// The filter of a search. A shelf has several of the withheld states, so these are filtered by name.
+/// The filter of a search. All withheld states are on one shelf, so those that were not asked for are left out by name.
 fn filter_of(asked: &Asked<'_>) -> Filter {
-    let withheld = asked.states.iter().any(|state| Group::of(*state) == Group::Withheld);
-    let states = match withheld {
-        true => asked.states.iter().map(|state| state.as_str().to_owned()).collect(),
+    let is_withheld = |state: &LessonState| Group::of(*state) == Group::Withheld;
+    let without = match asked.states.iter().any(is_withheld) {
+        true => LessonState::ALL
+            .iter()
+            .filter(|state| is_withheld(state) && !asked.states.contains(state))
+            .map(|state| state.as_str().to_owned())
+            .collect(),
         false => Vec::new(),
     };
-    Filter { states, ..asked.filter.clone() }
+    Filter { without, ..asked.filter.clone() }
 }
 
 /// The words that no lesson of the collection has, with those that they resemble.

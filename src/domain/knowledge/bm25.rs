@@ -98,24 +98,45 @@ pub struct Row {
     pub entries: Vec<u8>,
 }
 
-/// Documents that pass the filters of a search.
+/// Some documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Passing(HashMap<i32, Box<[bool; SLOTS]>>);
+struct Marked(HashMap<i32, Box<[bool; SLOTS]>>);
 
-impl Passing {
-    /// These documents.
-    #[must_use]
-    pub fn of(docs: &[i64]) -> Self {
-        let mut passing = Self::default();
+impl Marked {
+    fn of(docs: &[i64]) -> Self {
+        let mut marked = Self::default();
         for doc in docs {
-            let slots = passing.0.entry(block_of(*doc)).or_insert_with(|| Box::new([false; SLOTS]));
+            let slots = marked.0.entry(block_of(*doc)).or_insert_with(|| Box::new([false; SLOTS]));
             slots[usize::from(slot_of(*doc))] = true;
         }
-        passing
+        marked
     }
 
     fn has(&self, entry: &Entry) -> bool {
         self.0.get(&entry.block()).is_some_and(|slots| slots[usize::from(slot_of(entry.doc))])
+    }
+}
+
+/// Documents that pass the filters of a search; by default all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passing {
+    only: Option<Marked>,
+    but: Marked,
+}
+
+impl Passing {
+    /// The documents `only`, or all of them, without `but`.
+    #[must_use]
+    pub fn new(only: Option<&[i64]>, but: &[i64]) -> Self {
+        Self { only: only.map(Marked::of), but: Marked::of(but) }
+    }
+
+    fn is_open(&self) -> bool {
+        self.only.is_none() && self.but.0.is_empty()
+    }
+
+    fn has(&self, entry: &Entry) -> bool {
+        self.only.as_ref().is_none_or(|only| only.has(entry)) && !self.but.has(entry)
     }
 }
 
@@ -128,18 +149,18 @@ pub struct Ranking {
     pub matches: u64,
     /// The first documents with their scores, best first. Of equal ones the newest is first.
     pub first: Vec<(i64, f64)>,
-    /// How many documents have each term that one has.
+    /// How many documents of the collection have each term that one of the shelves has.
     pub frequencies: BTreeMap<String, u64>,
 }
 
 /// Ranks the documents of some rows of postings, and keeps the first `most`. The rows of the roster are among them.
-/// `factors`: by what the weight of a term is multiplied; 1 for others. `passing`: only these documents are of the
-/// collection.
+/// `factors`: by what the weight of a term is multiplied; 1 for others. `passing`: the
+/// documents of the collection.
 #[must_use]
 pub fn rank(
     mut rows: Vec<Row>,
     factors: &BTreeMap<String, f64>,
-    passing: Option<&Passing>,
+    passing: &Passing,
     most: usize,
 ) -> Ranking {
     // Sums of floats depend on their order: it is that of the terms, whatever the database gave first.
@@ -159,14 +180,14 @@ pub fn rank(
         let Some(Row { term, .. }) = rows.first().filter(|row| row.term != ROSTER) else {
             continue;
         };
-        let found: u64 = match passing {
-            None => rows.iter().map(|row| (row.entries.len() / ENTRY_BYTES) as u64).sum(),
-            Some(_) => rows.iter().map(|row| in_collection(row, passing).count() as u64).sum(),
+        let found: u64 = match passing.is_open() {
+            true => rows.iter().map(|row| (row.entries.len() / ENTRY_BYTES) as u64).sum(),
+            false => rows.iter().map(|row| in_collection(row, passing).count() as u64).sum(),
         };
+        ranking.frequencies.insert(term.clone(), found);
         if found == 0 {
             continue;
         }
-        ranking.frequencies.insert(term.clone(), found);
         let factor = factors.get(term).copied().unwrap_or(1.0);
         let weight = factor * (K1 + 1.0) * idf(ranking.documents, found);
         for row in rows {
@@ -198,9 +219,9 @@ pub fn rank(
     ranking
 }
 
-fn in_collection<'a>(row: &'a Row, passing: Option<&'a Passing>) -> impl Iterator<Item = Entry> {
-    unpack(row.block, &row.entries)
-        .filter(move |entry| passing.is_none_or(|passing| passing.has(entry)))
+fn in_collection<'a>(row: &'a Row, passing: &'a Passing) -> impl Iterator<Item = Entry> {
+    let open = passing.is_open();
+    unpack(row.block, &row.entries).filter(move |entry| open || passing.has(entry))
 }
 
 /// Weight of a term that `with` of `documents` documents have. Always positive.
@@ -241,7 +262,7 @@ mod tests {
             row("a", &[(1, 1, 4), (2, 1, 2)]),
             row(ROSTER, &[(2000, 0, 3)]),
         ];
-        let ranking = rank(rows.clone(), &BTreeMap::new(), None, 10);
+        let ranking = rank(rows.clone(), &BTreeMap::new(), &Passing::default(), 10);
         assert_eq!((ranking.documents, ranking.matches), (3, 2));
         let part = |idf: f64, f: f64, length: f64| {
             idf * f * 2.2 / (f + 1.2 * (0.25 + 0.75 * length / 3.0))
@@ -252,10 +273,15 @@ mod tests {
             assert!(*doc == of && (score - value).abs() < 1e-12, "{doc}: {score}, not {value}");
         }
         // A filter changes the collection, not only the answer.
-        let passing = Passing::of(&[2, 2000]);
-        let filtered = rank(rows, &BTreeMap::new(), Some(&passing), 10);
+        let passing = Passing::new(Some(&[2, 2000]), &[]);
+        let filtered = rank(rows.clone(), &BTreeMap::new(), &passing, 10);
         assert_eq!((filtered.documents, filtered.matches), (2, 1));
-        assert_eq!(filtered.frequencies, BTreeMap::from([("a".to_owned(), 1)]));
+        assert_eq!(
+            filtered.frequencies,
+            BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 0)])
+        );
+        let but = Passing::new(None, &[1]);
+        assert_eq!(rank(rows, &BTreeMap::new(), &but, 10), filtered);
         let value = (1.0_f64 + 1.5 / 1.5).ln() * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * 2.0 / 2.5));
         assert!((filtered.first[0].1 - value).abs() < 1e-12);
     }
@@ -267,11 +293,11 @@ mod tests {
             row("a", &[(1, 2, 2), (2, 1, 2), (3, 1, 2)]),
         ];
         let first = |most| {
-            let ranking = rank(rows.clone(), &BTreeMap::new(), None, most);
+            let ranking = rank(rows.clone(), &BTreeMap::new(), &Passing::default(), most);
             ranking.first.iter().map(|(doc, _)| *doc).collect::<Vec<_>>()
         };
         assert_eq!(first(3), [1, 3, 2]);
         assert_eq!(first(2), [1, 3]);
-        assert!(rank(Vec::new(), &BTreeMap::new(), None, 3).first.is_empty());
+        assert!(rank(Vec::new(), &BTreeMap::new(), &Passing::default(), 3).first.is_empty());
     }
 }

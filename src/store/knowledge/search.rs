@@ -57,8 +57,8 @@ pub struct Filter {
     pub kinds: Vec<String>,
     /// With these outcomes; empty: with any or none.
     pub outcomes: Vec<String>,
-    /// In these states; empty: in any of the shelves.
-    pub states: Vec<String>,
+    /// In none of these withheld states.
+    pub without: Vec<String>,
     /// With one of these capabilities; empty: with any.
     pub capabilities: Vec<String>,
     /// Learned at this time or later.
@@ -66,31 +66,28 @@ pub struct Filter {
     /// Learned before this time.
     pub learned_before: Option<DateTime<Utc>>,
     /// Not the lessons of this task.
-    pub except_task: Option<uuid::Uuid>,
+    pub except_task: Option<TaskId>,
 }
 
 impl Filter {
-    /// Whether every lesson of the shelves passes.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
+    /// Whether every lesson passes, but those that are named as left out.
+    fn is_open(&self) -> bool {
         let Self {
             project,
             kinds,
             outcomes,
-            states,
             capabilities,
             learned_after,
             learned_before,
-            except_task,
+            without: _,
+            except_task: _,
         } = self;
         project.is_none()
             && kinds.is_empty()
             && outcomes.is_empty()
-            && states.is_empty()
             && capabilities.is_empty()
             && learned_after.is_none()
             && learned_before.is_none()
-            && except_task.is_none()
     }
 }
 
@@ -110,7 +107,7 @@ pub struct Match {
 pub struct Matches {
     /// Number of documents that were ranked or had none of the terms.
     pub documents: i64,
-    /// Terms that some document has, in order of the alphabet.
+    /// Terms that some document of the shelves has, whether it passes or not, in order of the alphabet.
     pub found: Vec<String>,
     /// The best documents, best first.
     pub best: Vec<Match>,
@@ -150,12 +147,16 @@ async fn ranked(
     most: usize,
 ) -> sqlx::Result<Ranking> {
     let rows = postings(tx, wanted, shelves).await?;
-    let passing = match filter.is_open() {
+    if rows.is_empty() {
+        return Ok(Ranking::default());
+    }
+    let only = match filter.is_open() {
         true => None,
-        false => Some(Passing::of(&passing(tx, filter).await?)),
+        false => Some(passing(tx, filter).await?),
     };
+    let passing = Passing::new(only.as_deref(), &left_out(tx, filter).await?);
     let factors: BTreeMap<String, f64> = wanted.iter().cloned().collect();
-    Ok(bm25::rank(rows, &factors, passing.as_ref(), most))
+    Ok(bm25::rank(rows, &factors, &passing, most))
 }
 
 /// The postings of terms on shelves, with the roster.
@@ -182,22 +183,38 @@ async fn passing(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Vec<i64>> {
              and ($2::uuid is null or project_id = $2)
              and (cardinality($3::text[]) = 0 or kind = any($3))
              and (cardinality($4::text[]) = 0 or outcome = any($4))
-             and (cardinality($5::text[]) = 0 or state = any($5))
-             and (cardinality($6::text[]) = 0 or capabilities && $6)
-             and ($7::timestamptz is null or learned_at >= $7)
-             and ($8::timestamptz is null or learned_at < $8)
-             and ($9::uuid is null or source_task is distinct from $9)"#,
+             and (cardinality($5::text[]) = 0 or capabilities && $5)
+             and ($6::timestamptz is null or learned_at >= $6)
+             and ($7::timestamptz is null or learned_at < $7)"#,
         tx.workspace.0,
         filter.project.map(|id| id.0),
         &filter.kinds,
         &filter.outcomes,
-        &filter.states,
         &filter.capabilities,
         filter.learned_after,
         filter.learned_before,
-        filter.except_task,
     )
     .fetch_one(traced!(tx, "knowledge.search.passing"))
+    .await
+}
+
+/// Numbers of the documents of lessons that a filter leaves out by name: few among many that pass.
+async fn left_out(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Vec<i64>> {
+    if filter.without.is_empty() && filter.except_task.is_none() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar!(
+        r#"select doc as "doc!" from lessons
+           where workspace_id = $1 and doc is not null
+             and state in ('quarantined', 'archived', 'superseded') and state = any($2)
+           union all
+           select doc from lessons
+           where workspace_id = $1 and doc is not null and source_task = $3"#,
+        tx.workspace.0,
+        &filter.without,
+        filter.except_task.map(|task| task.0),
+    )
+    .fetch_all(traced!(tx, "knowledge.search.left_out"))
     .await
 }
 
@@ -270,8 +287,8 @@ pub struct Resembling {
     pub term: String,
 }
 
-/// Terms of documents on these shelves that share a third of the trigrams of a word: the first twenty of each word.
-/// `grams` are pairs of a word and one of its trigrams.
+/// Terms that share a third of the trigrams of a word: of the first hundred of each word, the first twenty that documents
+/// on these shelves have. `grams` are pairs of a word and one of its trigrams.
 pub async fn resembling(
     tx: &mut Tx,
     grams: &[(String, String)],
@@ -292,13 +309,21 @@ pub async fn resembling(
         ),
         ranked as materialized (
             select s.word, s.term,
-                   row_number() over (partition by s.word order by s.shared desc, abs(length(s.term) - length(s.word)), s.term) as place
+                   row_number() over (partition by s.word
+                                      order by s.shared desc, abs(length(s.term) - length(s.word)), s.term) as place
             from shared s
             where s.shared * 3 >= s.all_grams
+        ),
+        -- Looked up behind the order: most terms that share something are never asked for.
+        there as materialized (
+            select r.word, r.term,
+                   row_number() over (partition by r.word order by r.place) as place
+            from ranked r
+            where r.place <= 100
               and exists (select from postings p
-                          where p.workspace_id = $1 and p.term = s.term and p.shelf = any($4))
+                          where p.workspace_id = $1 and p.term = r.term and p.shelf = any($4))
         )
-        select word as "word!", term as "term!" from ranked where place <= 20 order by word, place
+        select word as "word!", term as "term!" from there where place <= 20 order by word, place
         "#,
         tx.workspace.0,
         &grams.iter().map(|(word, _)| word.clone()).collect::<Vec<_>>(),
