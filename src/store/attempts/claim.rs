@@ -351,11 +351,13 @@ macro_rules! search {
             from competing c cross join joint j
         ), turns as materialized (
             select s.turn_of, s.keys, s.stride, s.joins, s.start,
-                   -- As `look_at` of the domain.
+                   -- As `look_at` of the domain, and as many as a few claims want: goals that stand still, because what
+                   -- they have is kept for others, give none of their share, so others give more than theirs.
                    case when s.stride = 0 then w.wanted
-                   else least(w.wanted,
+                   else least(w.wanted, greatest(
+                       least($3::bigint + cardinality($4::uuid[]), $11::bigint),
                        greatest(0, floor((w.mean + w.wanted * ($9::float8 / w.shares) - (s.start - w.least))
-                                         / s.stride))::bigint + 1 + $12::bigint) end as most
+                                         / s.stride))::bigint + 1 + $12::bigint)) end as most
             from started s
             cross join (
                 select min(b.least) as least, sum(s.share) as shares,

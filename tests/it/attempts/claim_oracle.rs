@@ -129,8 +129,10 @@ async fn in_turn(
 
 #[tokio::test]
 async fn claims_give_what_the_rules_give() {
+    // With this one a goal stands still, because what it has is kept for others.
+    compare(3_913_999_772_311_347_998).await;
     let seed = seed();
-    for round in 0..6 {
+    for round in 0..5 {
         compare(seed.wrapping_add(round)).await;
     }
 }
