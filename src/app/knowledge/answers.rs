@@ -278,7 +278,7 @@ impl App {
     }
 
     /// Finished tasks that may have answered the tasks of a plan. Nothing is searched in a workspace without lessons.
-    /// An error leaves them out: they are a favour to whoever posts.
+    /// An error leaves them out: a post does not depend on them.
     pub(in crate::app) async fn solved_tasks(
         &self,
         principal: &Principal,

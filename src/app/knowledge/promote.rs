@@ -1,7 +1,7 @@
 //! Promotion by evidence: what agents of two projects learned, each by itself, belongs to the workspace.
 //!
-//! Both lessons are active, so the source of each is verified, and one is a near duplicate of the other: whoever reads
-//! the workspace then reads nothing that only one project knew. The older lesson is promoted, and the newer one
+//! Both lessons are active, so the source of each is verified, and one is a near duplicate of the other: readers of
+//! the workspace then read nothing that only one project knew. The older lesson is promoted, and the newer one
 //! joins its cluster. Digests stay: they tell of one task. Lessons from outside are no evidence.
 
 use std::collections::BTreeSet;

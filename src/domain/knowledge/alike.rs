@@ -1,8 +1,8 @@
 //! Likeness of titles: whether a finished task may have answered another one.
 //!
 //! The words of both titles are compared as sets, without the commonest words of English and without their endings, by
-//! the share of all words that both have (Jaccard). Whether a finished task really answers another one is for whoever
-//! accepts the answer; the likeness decides only what is worth showing. Descriptions do not count: a task that is asked
+//! the share of all words that both have (Jaccard). The likeness decides only what is worth showing: a person or
+//! the agent decides whether a finished task really answers another one. Descriptions do not count: a task that is asked
 //! again is described anew.
 //!
 //! Measured on the 2,259 closed issues of a public tracker: of 150 pairs of titles that differ in a few characters

@@ -1,6 +1,6 @@
 //! The write gate: what may become a lesson.
 //!
-//! Every text passes it, whoever writes it. A secret refuses the text, because what is stored is read by many. Orders
+//! Every text of every writer passes it. A secret refuses the text, because what is stored is read by many. Orders
 //! to its reader put it in quarantine, because a lesson is handed to agents, and an agent may take a sentence in it for
 //! an instruction. The gate reads texts as data and asks no model.
 

@@ -9,7 +9,7 @@
 //!    collection without them is ranked by relevance alone. Age alone never hides anything: its factor is at
 //!    least [`OLDEST`].
 //!
-//! Every factor is shown to whoever asks (`explain`). Equal scores are ordered by id, the newest first.
+//! `explain` shows every factor. Equal scores are ordered by id, the newest first.
 
 use serde::{Deserialize, Serialize};
 
