@@ -125,10 +125,10 @@ async fn late_spend_meets_the_close_of_an_allocation() {
 
 const AGENTS: usize = 32;
 
-/// How many claims: `MUSTER_TEST_CLAIMS`, else ten thousand.
+/// How many claims: `MUSTER_TEST_CLAIMS`, else four thousand.
 fn claims() -> usize {
     let given = std::env::var("MUSTER_TEST_CLAIMS").ok().and_then(|claims| claims.parse().ok());
-    given.unwrap_or(10_000)
+    given.unwrap_or(4_000)
 }
 
 /// Random limits on random nodes of a random tree, and agents that claim, spend, ask before they

@@ -4,7 +4,7 @@
 //! Sixteen threads give random tasks random needs, in leaves and containers, and add tasks that need others,
 //! at two processes. A barrier divides them into rounds, in which each thread has a task of its own: so after a
 //! round it is known which needs every task has, whatever the interleaving was. A seed repeats the requests.
-//! `MUSTER_EDGE_ROUNDS` says how many rounds there are, 200 by default; a thousand take some minutes.
+//! `MUSTER_EDGE_ROUNDS` says how many rounds there are, 60 by default; a thousand take some minutes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,7 @@ const ADDS_EVERY: usize = 20;
 
 fn rounds() -> usize {
     let given = std::env::var("MUSTER_EDGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    given.unwrap_or(200)
+    given.unwrap_or(60)
 }
 
 /// The needs of each task, by ref.

@@ -35,7 +35,7 @@ const BOUND: TimeDelta = TimeDelta::milliseconds(5_000);
 /// How many tasks they get: `MUSTER_ROUTING_TASKS=1000` for the long run.
 fn tasks() -> u32 {
     let asked = std::env::var("MUSTER_ROUTING_TASKS").ok();
-    asked.and_then(|asked| asked.parse().ok()).unwrap_or(400)
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(200)
 }
 
 struct Worker {
@@ -206,7 +206,7 @@ async fn the_better_agent_gets_the_tasks_and_a_swap_is_noticed() {
 
     work.workers[0].truth = POOR;
     work.workers[1].truth = GOOD;
-    work.run(300).await;
+    work.run(tasks()).await;
     let share = work.share_of(1, 100);
     assert!(share >= 0.8, "after the swap: {share}");
     let step = TimeDelta::from_std(STEP).unwrap();

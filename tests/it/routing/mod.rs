@@ -3,5 +3,4 @@
 mod between;
 mod graphs;
 mod order;
-mod schedules;
 mod turns;

@@ -56,14 +56,20 @@ async fn agents(fleet: &Fleet, servers: usize) -> Vec<Agent> {
     agents
 }
 
+/// How many tasks each of the four agents claims: `MUSTER_TURN_CLAIMS`, else 250.
+fn each() -> usize {
+    let given = std::env::var("MUSTER_TURN_CLAIMS").ok().and_then(|claims| claims.parse().ok());
+    given.unwrap_or(250)
+}
+
 async fn shares(servers: usize) {
     let fleet = Fleet::start().await;
-    let three = weighted(&fleet, 3, 3_000).await;
-    weighted(&fleet, 1, 1_000).await;
+    let three = weighted(&fleet, 3, 3 * each()).await;
+    weighted(&fleet, 1, each()).await;
     let agents = agents(&fleet, servers).await;
-    work(&agents, 1_000).await;
+    work(&agents, each()).await;
     let claimed = claimed(&fleet, &three).await;
-    assert_eq!(claimed.len(), 4_000);
+    assert_eq!(claimed.len(), 4 * each());
     for (first, window) in claimed.windows(400).enumerate() {
         let more = window.iter().filter(|is_three| **is_three).count();
         let ratio = more as f64 / (400 - more) as f64;

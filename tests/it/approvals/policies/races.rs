@@ -79,13 +79,13 @@ async fn of_twenty_votes_at_once_two_decide_once() {
     verify(&fleet.pool).await;
 }
 
-/// How often a decision races the end of the time.
+/// How often a decision races the end of the time: `MUSTER_TEST_RACES`, else 300 times.
 fn races() -> usize {
     let given = std::env::var("MUSTER_TEST_RACES").ok().and_then(|races| races.parse().ok());
-    given.unwrap_or(1000)
+    given.unwrap_or(300)
 }
 
-/// A decision and the end of the time come at the same moment, at two processes, a thousand times: each
+/// A decision and the end of the time come at the same moment, at two processes, again and again: each
 /// time exactly one of them happens, and its effect is the only one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decision_and_the_end_of_the_time_never_both_happen() {

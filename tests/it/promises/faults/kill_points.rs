@@ -103,7 +103,8 @@ impl Scene {
             Kind::Claim | Kind::KeyedClaim => return Vec::new(),
             Kind::Complete => {
                 for worker in &self.workers {
-                    let wish = Wish { lease_seconds: 60, ..Wish::one() };
+                    // A task may be kept some seconds for an agent that does better.
+                    let wish = Wish { lease_seconds: 60, wait_seconds: 7, ..Wish::one() };
                     held.extend(worker::claim(worker, wish).await);
                 }
             }

@@ -1,6 +1,6 @@
 //! A server killed between any two statements that write a plan of 5,000 tasks.
 //!
-//! Once without a fault, to learn the statements from the relay; then at boundaries between them: six, or
+//! Once without a fault, to learn the statements from the relay; then at boundaries between them: three, or
 //! `MUSTER_FAULT_ROUNDS`. The poster asks again with the same key until it is answered. Whatever the moment, there is nothing of the plan or
 //! all of it, and in the end there is one goal.
 
@@ -130,7 +130,7 @@ async fn a_plan_of_5000_tasks_is_written_as_a_whole_or_not_at_all() {
     assert_eq!(statements.last().unwrap(), "COMMIT");
     println!("{} statements write a plan", statements.len());
     assert!(statements.len() >= 8, "too few statements were seen: {statements:#?}");
-    let (all, strikes) = (statements.len(), rounds(6).max(1) as usize);
+    let (all, strikes) = (statements.len(), rounds(3).max(1) as usize);
     // Evenly divided, the last of them before the commit.
     for end in (1..=all).filter(|end| end * strikes / all != (end - 1) * strikes / all) {
         scene.strike(&statements[..end], Side::Before).await;
