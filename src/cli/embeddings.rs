@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{failure::Failure, given};
@@ -13,7 +13,7 @@ use crate::{
         check::Checks,
         planning::{
             address::Reach,
-            model::{KEY_BYTES, ModelApi, ModelSettings, check_settings},
+            model::{KEY_BYTES, ModelApi, ModelError, ModelSettings, check_settings},
         },
     },
     outbound::models::embeddings::EmbeddingClient,
@@ -31,8 +31,11 @@ impl Embedder for Client {
         self.0.model()
     }
 
-    fn embed<'a>(&'a self, texts: &'a [String]) -> BoxFuture<'a, Result<Vec<Vec<f32>>, String>> {
-        self.0.embed(texts).map_err(|error| error.to_string()).boxed()
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, ModelError>> {
+        self.0.embed(texts).boxed()
     }
 }
 

@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
+use super::pieces::{self, Text};
 use crate::{
     app::{App, Error, Result, caller::Actor},
     clock::Stopwatch,
@@ -24,6 +25,7 @@ use crate::{
         ids::WorkspaceId,
         journal::{Kind, NewRow},
         knowledge::{embedding, vectors::Table},
+        planning::model::{ErrorKind, ModelError},
     },
     store::{self, knowledge::vectors::Undirected},
 };
@@ -38,6 +40,8 @@ const BATCH_OF_TABLE: i64 = 200;
 const BATCH_OF_MODEL: i64 = 32;
 /// Characters of a text that an endpoint is given.
 const MODEL_CHARS: usize = 8_000;
+/// Time after which a batch that fails is not tried in smaller pieces.
+const HALVING: Duration = Duration::from_secs(60);
 /// Time after which a run of the duty begins no further batch.
 const RUN: Duration = Duration::from_millis(300);
 /// Tables kept in memory.
@@ -50,11 +54,11 @@ pub trait Embedder: fmt::Debug + Send + Sync {
     /// The vectors of texts, in their order, all of one length. Holds no connection while it waits.
     ///
     /// # Errors
-    /// One line that says why there is no answer; it has no secret.
+    /// Why there is no answer; it has no secret.
     fn embed<'a>(
         &'a self,
         texts: &'a [String],
-    ) -> BoxFuture<'a, std::result::Result<Vec<Vec<f32>>, String>>;
+    ) -> BoxFuture<'a, std::result::Result<Vec<Vec<f32>>, ModelError>>;
 }
 
 /// Parsed tables of the workspaces that used one last, the latest last.
@@ -116,14 +120,15 @@ impl Maker {
         &self,
         texts: Vec<String>,
         within: Duration,
-    ) -> std::result::Result<Vec<Option<Vec<i8>>>, String> {
+    ) -> std::result::Result<Vec<Option<Vec<i8>>>, ModelError> {
         match self {
             Self::Words { table, .. } => {
                 let table = table.clone();
                 let embed = move || {
                     texts.iter().map(|text| table.embed(text).map(Vec::from)).collect::<Vec<_>>()
                 };
-                tokio::task::spawn_blocking(embed).await.map_err(|error| error.to_string())
+                let made = tokio::task::spawn_blocking(embed).await;
+                made.map_err(|error| ModelError::new(ErrorKind::Unreadable, error.to_string()))
             }
             Self::Model { embedder, .. } => {
                 let texts: Vec<String> = texts
@@ -131,13 +136,20 @@ impl Maker {
                     .map(|text| text.chars().take(MODEL_CHARS).collect())
                     .collect();
                 let asked = tokio::time::timeout(within, embedder.embed(&texts)).await;
-                let vectors = asked.map_err(|_| format!("no answer within {within:?}"))??;
+                let late = format!("no answer within {within:?}");
+                let vectors = asked.map_err(|_| ModelError::new(ErrorKind::Timeout, late))??;
                 if vectors.len() != texts.len() {
-                    return Err(format!("{} vectors for {} texts", vectors.len(), texts.len()));
+                    let detail = format!("{} vectors for {} texts", vectors.len(), texts.len());
+                    return Err(ModelError::new(ErrorKind::Unreadable, detail));
                 }
                 Ok(vectors.iter().map(|vector| embedding::quantised(vector)).collect())
             }
         }
+    }
+
+    /// Whether it makes a vector of anything.
+    async fn takes_a_word(&self) -> bool {
+        self.vectors(vec!["word".to_owned()], QUERY_WITHIN).await.is_ok()
     }
 }
 
@@ -270,8 +282,8 @@ impl App {
             }
             Ok(None) => Sought::Words,
             Err(error) => {
-                tracing::warn!(model = maker.name(), error, "a query was ranked without a vector");
-                Sought::WordsOnly(error)
+                tracing::warn!(model = maker.name(), %error, "a query was ranked without a vector");
+                Sought::WordsOnly(error.to_string())
             }
         })
     }
@@ -290,29 +302,56 @@ impl App {
             if some.is_empty() {
                 return Ok(all);
             }
-            let (docs, texts): (Vec<i64>, Vec<String>) = some
-                .into_iter()
-                .map(|Undirected { doc, title, body }| (doc, format!("{title}\n{body}")))
-                .unzip();
-            let vectors = match maker.vectors(texts, LESSONS_WITHIN).await {
-                Ok(vectors) => vectors,
-                Err(error) => {
-                    all.left = true;
-                    all.failure = Some(error);
-                    return Ok(all);
-                }
-            };
-            let stored: Vec<(i64, Option<Vec<u8>>)> = docs
-                .into_iter()
-                .zip(vectors.into_iter().map(|vector| vector.map(|some| to_bytes(&some))))
-                .collect();
-            let mut tx = self.transaction(workspace).await?;
-            all.done += store::knowledge::vectors::direct(&mut tx, maker.name(), &stored).await?;
-            tx.commit().await?;
+            let texts = some.into_iter().map(|Undirected { doc, title, body }| Text {
+                doc,
+                text: format!("{title}\n{body}"),
+            });
+            if let Err(failure) =
+                self.embed_batch(workspace, &maker, texts.collect(), &mut all).await?
+            {
+                all.left = true;
+                all.failure = Some(failure.to_string());
+                return Ok(all);
+            }
             if !all.left || began.elapsed() >= RUN {
                 return Ok(all);
             }
         }
+    }
+
+    /// Gives a batch of lessons their vectors, in pieces that the maker takes. What was made before a failure is stored.
+    async fn embed_batch(
+        &self,
+        workspace: WorkspaceId,
+        maker: &Maker,
+        batch: Vec<Text>,
+        all: &mut Embedded,
+    ) -> Result<std::result::Result<(), ModelError>> {
+        let began = Stopwatch::start();
+        let mut pieces = vec![batch];
+        while let Some(piece) = pieces.pop() {
+            let texts = piece.iter().map(|one| one.text.clone()).collect();
+            let made: Vec<(i64, Option<Vec<u8>>)> = match maker.vectors(texts, LESSONS_WITHIN).await
+            {
+                Ok(vectors) => {
+                    let vectors = vectors.iter().map(|vector| vector.as_deref().map(to_bytes));
+                    piece.iter().map(|one| one.doc).zip(vectors).collect()
+                }
+                Err(failure) if began.elapsed() >= HALVING => return Ok(Err(failure)),
+                Err(failure) => match pieces::after(piece, failure.kind) {
+                    pieces::Next::Smaller(some) => {
+                        pieces.extend(some.into_iter().rev());
+                        continue;
+                    }
+                    pieces::Next::Unfit(doc) if maker.takes_a_word().await => vec![(doc, None)],
+                    pieces::Next::Unfit(_) | pieces::Next::GiveUp => return Ok(Err(failure)),
+                },
+            };
+            let mut tx = self.transaction(workspace).await?;
+            all.done += store::knowledge::vectors::direct(&mut tx, maker.name(), &made).await?;
+            tx.commit().await?;
+        }
+        Ok(Ok(()))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod edit;
 pub(in crate::app) mod exposures;
 pub mod handed;
 pub mod meaning;
+mod pieces;
 mod planners;
 mod promote;
 mod prune;

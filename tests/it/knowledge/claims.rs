@@ -150,7 +150,7 @@ async fn the_control_group_gets_nothing_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_repeated_claim_is_the_same_without_lessons() {
+async fn a_repeated_claim_is_the_same_and_counted_once() {
     let fleet = learning().await;
     let agent = fleet.worker().await;
     lesson(&fleet, "howto", TITLE, "Convert each date.").await;
@@ -162,8 +162,11 @@ async fn a_repeated_claim_is_the_same_without_lessons() {
     assert_eq!(answer.header("idempotent-replayed"), "true");
     let again = claims(&answer);
     assert_eq!((&again[0].attempt, &again[0].lease), (&first[0].attempt, &first[0].lease));
-    assert_eq!(again[0].claim["lessons"], Value::Null);
+    assert_eq!(again[0].claim["lessons"], first[0].claim["lessons"]);
     assert_eq!(exposures(&fleet).await, 1);
+    let shown: i64 =
+        sqlx::query_scalar("select max(shown) from lessons").fetch_one(&fleet.pool).await.unwrap();
+    assert_eq!(shown, 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use muster::{app::knowledge::meaning::Embedder, supervisor};
+use muster::{
+    app::knowledge::meaning::Embedder,
+    domain::planning::model::{ErrorKind, ModelError},
+    supervisor,
+};
 use serde_json::{Value, json};
 
 use super::lesson;
@@ -15,7 +19,7 @@ use crate::support::{
     fleet::{Fleet, router},
 };
 
-/// Texts about animals have one direction, all others another.
+/// Texts about animals have one direction, all others another. It refuses requests with a text about crypts.
 #[derive(Debug, Default)]
 struct Animals {
     is_down: AtomicBool,
@@ -26,16 +30,23 @@ impl Embedder for Animals {
         "animals"
     }
 
-    fn embed<'a>(&'a self, texts: &'a [String]) -> BoxFuture<'a, Result<Vec<Vec<f32>>, String>> {
-        let answer = match self.is_down.load(Ordering::SeqCst) {
-            true => Err("the endpoint is down".to_owned()),
-            false => Ok(texts
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, ModelError>> {
+        let answer = if self.is_down.load(Ordering::SeqCst) {
+            Err(ModelError::new(ErrorKind::Unreachable, "the endpoint is down"))
+        } else if texts.iter().any(|text| text.contains("crypt")) {
+            // As a model does of a text that has too many tokens.
+            Err(ModelError::new(ErrorKind::BadRequest, "a text is too long"))
+        } else {
+            Ok(texts
                 .iter()
                 .map(|text| match text.contains("herd") || text.contains("zebra") {
                     true => vec![1.0, 0.1],
                     false => vec![0.1, 1.0],
                 })
-                .collect()),
+                .collect())
         };
         async { answer }.boxed()
     }
@@ -112,4 +123,31 @@ async fn a_lesson_that_is_written_again_gets_another_vector() {
     assert_eq!(cosine().await, None);
     supervisor::round(&app).await.unwrap();
     assert!(cosine().await.unwrap() > 0.99);
+}
+
+#[tokio::test]
+async fn a_text_that_is_refused_keeps_no_other_from_its_vector() {
+    let fleet = Fleet::start().await;
+    let app = fleet.app.clone().with_embedder(Arc::new(Animals::default()));
+    let client = Client::of(router(&app)).with_key(&fleet.admin_key);
+    let long = format!("{}crypt", "Lines of stone. ".repeat(40));
+    for (title, body) in [
+        ("A herd", "Lines of animals."),
+        ("A grave", "Lines of a crypt."),
+        ("A tomb", &long),
+        ("A flag", "Lines of cloth."),
+    ] {
+        lesson(&fleet, "howto", title, body).await;
+    }
+    supervisor::round(&app).await.unwrap();
+    let found = search(&client, "lines zebra").await;
+    let mut with_vector = Vec::new();
+    for one in found["results"].as_array().unwrap() {
+        if one["explanation"]["cosine"].is_number() {
+            with_vector.push(one["lesson"]["title"].as_str().unwrap());
+        }
+    }
+    with_vector.sort_unstable();
+    // The long text has its vector by its first words.
+    assert_eq!(with_vector, ["A flag", "A herd", "A tomb"]);
 }

@@ -113,7 +113,7 @@ pub struct Claim {
     #[schema(required = true)]
     pub comments: Vec<ClaimedComment>,
     /// Lessons of earlier work, within `lesson_tokens` of the workspace. `null`: none were looked for, because there are
-    /// none or the service is busy, or the answer is that of an earlier request.
+    /// none or the service is busy. `POST /v1/knowledge/context` gives them later.
     #[serde(default)]
     #[schema(required = true)]
     pub lessons: Option<ClaimedLessons>,

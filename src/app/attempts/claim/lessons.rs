@@ -7,7 +7,8 @@
 //! - **Control group.** A part of all tasks, chosen by their ids, is searched for as well and given nothing. A trial begins
 //!   with the first claim of a task for which lessons were found, in either group, so both have the same mix of work.
 //! - **Repeated requests.** The answer of a claim with an `Idempotency-Key` is stored in the transaction of the claim, and
-//!   has no lessons. So a repeated request gets the same claims without lessons.
+//!   has no lessons. So a repeated request is searched for again: a client that lost the first answer lost its lessons too. The
+//!   exposures of the first search stay, and lessons that both found are counted once.
 //! - **A caller that goes away** during the search is treated as one that goes away before: its tasks are released, unless
 //!   the answer is stored.
 
@@ -58,7 +59,7 @@ struct Found {
 impl App {
     /// The answer of a claim, with lessons.
     pub(super) async fn with_lessons(&self, given: ClaimOutcome) -> Outcome<ClaimAnswer> {
-        if given.outcome.replayed || given.outcome.value.claims.is_empty() {
+        if given.outcome.value.claims.is_empty() {
             return given.outcome;
         }
         let workspace = given.owner.workspace;

@@ -118,9 +118,7 @@ impl App {
                 take_over(unit, facts, Holder::Key(principal.key), asked).await
             })
             .await?;
-        if !taken.replayed {
-            self.attach_lessons(principal.workspace, slice::from_mut(&mut taken.value)).await;
-        }
+        self.attach_lessons(principal.workspace, slice::from_mut(&mut taken.value)).await;
         Ok(taken)
     }
 }
