@@ -279,7 +279,7 @@ create table word_grams (
 );
 comment on table  word_grams is 'Trigrams of terms: a misspelt word of a query finds the terms that it resembles.';
 comment on column word_grams.workspace_id is 'The workspace.';
-comment on column word_grams.gram is 'Three letters, blanks around the term included.';
+comment on column word_grams.gram is 'The first letter of the term, then three letters of it, blanks around it included.';
 comment on column word_grams.term is 'The term.';
 create index word_grams_of_term on word_grams (workspace_id, term);
 

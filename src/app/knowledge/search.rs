@@ -385,9 +385,7 @@ async fn correct(
     }
     let grams: Vec<(String, String)> = missing
         .iter()
-        .flat_map(|word| {
-            spelling::trigrams(word).into_iter().map(|gram| ((*word).to_owned(), gram))
-        })
+        .flat_map(|word| spelling::keys(word).into_iter().map(|gram| ((*word).to_owned(), gram)))
         .collect();
     let resembling = store::knowledge::search::resembling(tx, &grams, shelves).await?;
     let mut corrected = Vec::new();

@@ -181,7 +181,7 @@ async fn insert_entries(tx: &mut Tx, additions: &Additions) -> sqlx::Result<Vec<
     Ok(begun.map(|row| row.term).collect())
 }
 
-/// Stores terms that are new in the workspace, with their trigrams.
+/// Stores terms that are new in the workspace, with their trigrams for typos.
 async fn learn_terms(tx: &mut Tx, terms: &[String]) -> sqlx::Result<()> {
     if terms.is_empty() {
         return Ok(());
@@ -198,7 +198,7 @@ async fn learn_terms(tx: &mut Tx, terms: &[String]) -> sqlx::Result<()> {
     .await?;
     let grams: Vec<(String, String)> = new
         .iter()
-        .flat_map(|term| spelling::trigrams(term).into_iter().map(|gram| (gram, term.clone())))
+        .flat_map(|term| spelling::keys(term).into_iter().map(|gram| (gram, term.clone())))
         .collect();
     if grams.is_empty() {
         return Ok(());

@@ -15,6 +15,7 @@ use crate::{
             LessonState, Trust,
             bm25::{self, Passing, ROSTER, Ranking, Row},
             identifiers::Expanded,
+            spelling,
         },
     },
     store::{Tx, traced},
@@ -287,8 +288,8 @@ pub struct Resembling {
     pub term: String,
 }
 
-/// Terms that share a third of the trigrams of a word: of the first hundred of each word, the first twenty that documents
-/// on these shelves have. `grams` are pairs of a word and one of its trigrams.
+/// Terms that start like a word, are about as long and share a third of its trigrams: of the first hundred of each word,
+/// the first twenty that documents on these shelves have. `grams` are pairs of a word and one of its keys.
 pub async fn resembling(
     tx: &mut Tx,
     grams: &[(String, String)],
@@ -305,6 +306,7 @@ pub async fn resembling(
             select a.word, g.term, count(*) as shared, min(a.all_grams) as all_grams
             from asked a
             join word_grams g on g.workspace_id = $1 and g.gram = a.gram
+            where abs(length(g.term) - length(a.word)) <= $5
             group by a.word, g.term
         ),
         ranked as materialized (
@@ -312,7 +314,8 @@ pub async fn resembling(
                    row_number() over (partition by s.word
                                       order by s.shared desc, abs(length(s.term) - length(s.word)), s.term) as place
             from shared s
-            where s.shared * 3 >= s.all_grams
+            -- One more trigram is shared by all: that of the first letter.
+            where (s.shared + 1) * 3 >= s.all_grams + 1
         ),
         -- Looked up behind the order: most terms that share something are never asked for.
         there as materialized (
@@ -329,6 +332,7 @@ pub async fn resembling(
         &grams.iter().map(|(word, _)| word.clone()).collect::<Vec<_>>(),
         &grams.iter().map(|(_, gram)| gram.clone()).collect::<Vec<_>>(),
         shelves,
+        spelling::EDITS,
     )
     .fetch_all(traced!(tx, "knowledge.search.resembling"))
     .await
